@@ -1,0 +1,198 @@
+# Copyright (c) 2026, anyvirt.compute contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every backend is: data that says what it can do, questions, and operations."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, Optional
+
+from .._errors import Ambiguous, InvalidRequest, Unsupported
+from .._plan import VM, Change, Op, Plan, Step
+from .._task import Deadline, Task
+
+
+class Apply(str, Enum):
+    """When a changed setting of a running VM takes effect."""
+
+    LIVE = "live"
+    RESTART = "restart"
+    NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do; what is not named here it cannot.
+
+    :param operations: the operations.
+    :param fields: the settings, parts of devices as ``nics.model``.
+    """
+
+    operations: frozenset[Op]
+    fields: Mapping[str, Apply]
+
+    def to_result(self) -> dict[str, Any]:
+        return {
+            "operations": sorted(op.value for op in self.operations),
+            "settings": {name: apply.value for name, apply in sorted(self.fields.items())},
+        }
+
+
+@dataclass(frozen=True)
+class Identity:
+    """How a user addresses a VM: by name, by id, or by a word that may be either (both are set, to the same)."""
+
+    name: Optional[str] = None  # noqa: UP045 - evaluated by dataclasses on Python 3.9
+    id: Optional[str] = None  # noqa: UP045
+
+    @classmethod
+    def either(cls, word: str) -> Identity:
+        return cls(name=word, id=word)
+
+    def __str__(self) -> str:
+        return f"'{self.name}'" if self.name else f"with id {self.id}"
+
+    def matches(self, vm: VM) -> bool:
+        return (self.id is not None and vm["id"] == self.id) or (self.name is not None and vm["name"] == self.name)
+
+    def pick(self, rows: Sequence[VM]) -> VM | None:
+        """The one row that is meant; an id goes before a name.
+
+        :raises Ambiguous: the name fits several.
+        """
+        found = [row for row in rows if self.id is not None and row["id"] == self.id] or [
+            row for row in rows if self.matches(row)
+        ]
+        if len(found) > 1:
+            raise Ambiguous(
+                f"{len(found)} VMs are named {self}.",
+                advice="Address it by id.",
+                candidates=[{"id": row["id"], "node": row.get("node")} for row in found],
+            )
+        return found[0] if found else None
+
+
+class Backend(ABC):
+    """One place where VMs live. Questions never change anything; only ``perform`` does."""
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+    name_pattern: ClassVar[re.Pattern[str]]
+    name_rule: ClassVar[str]
+    """``name_pattern`` in words, for the message of an error."""
+    poll_interval: ClassVar[tuple[float, float]] = (0.25, 2.0)
+    chooses_ids: ClassVar[bool] = True
+    """Whether new VMs get their ids from the backend alone."""
+    locks_locally: ClassVar[bool] = False
+    """Whether ``exclusive`` shuts out other runs, so that a state read inside it stays true."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = options
+
+    @abstractmethod
+    def list(self) -> list[VM]:
+        """Every VM as a row: ``id name backend node state template tags pool memory cores``."""
+
+    @abstractmethod
+    def find(self, identity: Identity, gather: Sequence[str] = ()) -> VM | None:
+        """One VM, or None.
+
+        :param gather: ``config`` all settings; ``snapshots``; ``agent`` what the guest tells, with ``addresses``;
+            ``pending`` as a dict of settings to the values that are in effect until the restart.
+        :raises Ambiguous: the name fits several.
+        """
+
+    @abstractmethod
+    def perform(self, step: Step, deadline: Deadline) -> Task:
+        """Begin a step, and finish it where the backend works synchronously."""
+
+    @abstractmethod
+    def poll(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """The present states of tasks, in the same order; ids of other plays too.
+
+        :raises NotFound: no such task.
+        """
+
+    def preflight(self, step: Step) -> None:  # noqa: B027 - a backend may have nothing to look at
+        """Everything that would make the step fail and can be known by reading. Also runs in check mode."""
+
+    @contextmanager
+    def exclusive(self, plan: Plan, deadline: Deadline) -> Iterator[None]:
+        """Keep other runs away from the VMs of a plan, where the backend itself does not."""
+        yield
+
+    def apply_of(self, change: Change, vm: VM) -> Apply:
+        """When this change of this VM takes effect."""
+        return self.capabilities.fields[change.setting]
+
+    def clone_of(self, source: VM, name: str) -> VM:
+        """What a clone will be before anything is changed in it: it gets addresses, and an identity, of its own."""
+        personal = ("id", "template", "pending", "snapshots", "agent", "addresses", "native_state")
+        settings = {key: value for key, value in source.items() if key not in personal}
+        nics = settings.get("nics") or {}
+        settings["nics"] = {
+            slot: {key: value for key, value in nic.items() if key not in ("mac", "forwards")}
+            for slot, nic in nics.items()
+        }
+        return {**settings, "name": name, "state": "stopped"}
+
+    def held_by(self, identity: Identity) -> str | None:
+        """What keeps a VM busy, None where nothing does."""
+        return None
+
+    def close(self) -> None:  # noqa: B027 - a backend may hold nothing
+        """Give back connections."""
+
+    def check_name(self, name: str) -> None:
+        """
+        :raises InvalidRequest: no VM of this backend can have the name.
+        """
+        if not self.name_pattern.fullmatch(name):
+            short = name if len(name) <= 80 else f"{name[:77]}..."
+            raise InvalidRequest(f"{short!r} cannot be the name of a VM on backend {self.name}.", advice=self.name_rule)
+
+    def check(self, plan: Plan) -> None:
+        """Refuse what this backend cannot do, before anything is sent.
+
+        :raises Unsupported: it has no such operation or setting, or cannot change it any more.
+        """
+        for step in plan.steps:
+            for op in (step.op, *step.needs):
+                if op not in self.capabilities.operations:
+                    raise Unsupported(f"Backend {self.name} has no operation '{op.value}'.", operation=op.value)
+        exists = bool(plan.before) or any(step.op is Op.CLONE for step in plan.steps)
+        for change in plan.changes:
+            for setting in change.settings:
+                if setting not in self.capabilities.fields:
+                    raise Unsupported(f"Backend {self.name} has no setting '{setting}'.", setting=setting)
+            if exists and self.apply_of(change, plan.before) is Apply.NEVER:
+                raise Unsupported(
+                    f"Backend {self.name} cannot change '{'.'.join(change.path)}' of VM {plan.after['name']}"
+                    f" from {change.before!r} to {change.after!r} once the VM exists.",
+                    setting=change.setting,
+                )
+        for step in plan.steps:
+            self.preflight(step)
+
+    def pending_after(self, plan: Plan) -> Sequence[str]:
+        """The settings that will differ from what runs, once the plan is carried out."""
+        if plan.after.get("state") not in ("running", "paused", "suspended"):
+            return []
+        if any(step.op in (Op.START, Op.RESTART, Op.CREATE) for step in plan.steps):
+            return []
+        in_effect = dict(plan.before.get("pending") or {})
+        next_boot = any(step.arguments.get("apply") == "next_boot" for step in plan.steps)
+        for change in plan.changes:
+            name = ".".join(change.path)
+            if name in in_effect and in_effect[name] == change.after:
+                del in_effect[name]
+            elif next_boot or self.apply_of(change, plan.before) is Apply.RESTART:
+                in_effect.setdefault(name, change.before)
+        return sorted(in_effect)

@@ -1,0 +1,373 @@
+# Copyright (c) 2026, anyvirt.compute contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""QEMU on the host where the module runs: no server, no daemon, nothing beside the VMs' own processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, ClassVar
+
+from ..._errors import BackendError, Error, NotFound
+from ..._plan import VM, Change, Op, Plan, Step, differences
+from ..._task import Deadline, Task, TaskState
+from ..base import Apply, Backend, Capabilities, Identity
+from . import process
+from .images import ImageCache
+from .locks import is_held
+from .machine import Machine
+from .store import Record, Store
+
+_LIVE = ("description", "tags", "guest_agent", "template", "disks", "disks.slot", "disks.size", "nics", "nics.slot")
+_LIVE_PARTS = ("nics.connected", "nics.forwards", "cdrom.image")
+_RESTART = ("memory", "cores", "sockets", "cpu_type", "boot_order", "native", "nics.network", "nics.model", "nics.mac")
+_RESTART_PARTS = (
+    "cdrom",
+    "cdrom.slot",
+    "cloud_init",
+    *tuple(
+        f"cloud_init.{part}"
+        for part in (
+            "user",
+            "password",
+            "ssh_keys",
+            "hostname",
+            "nameservers",
+            "search_domains",
+            "ip_config",
+            "user_data",
+        )
+    ),
+)
+_NEVER = ("name", "firmware", "disks.format", "disks.source", "disks.checksum")
+
+CAPABILITIES = Capabilities(
+    operations=frozenset(Op) - {Op.RESTART},
+    fields={
+        **dict.fromkeys(_LIVE + _LIVE_PARTS, Apply.LIVE),
+        **dict.fromkeys(_RESTART + _RESTART_PARTS, Apply.RESTART),
+        **dict.fromkeys(_NEVER, Apply.NEVER),
+    },
+)
+
+_RESEND = 10.0
+"""Seconds after which a guest is asked again to shut down: while it boots it drops the request."""
+
+
+def default_state_dir() -> str:
+    if os.geteuid() == 0:
+        return "/var/lib/anyvirt"
+    return os.path.expanduser("~/.local/state/anyvirt")
+
+
+class QemuBackend(Backend):
+    name: ClassVar[str] = "qemu"
+    capabilities: ClassVar[Capabilities] = CAPABILITIES
+    name_pattern: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+    name_rule: ClassVar[str] = "It has 1 to 63 letters, digits, dots, - and _, and begins with a letter or digit."
+    poll_interval: ClassVar[tuple[float, float]] = (0.02, 0.5)
+    locks_locally: ClassVar[bool] = True
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
+        self.store = Store(os.path.abspath(options.get("state_dir") or default_state_dir()))
+        self._asked: dict[str, float] = {}
+
+    # --- questions
+
+    def list(self) -> list[VM]:
+        return [row for row in map(self._row_named, self.store.names()) if row]
+
+    def find(self, identity: Identity, gather: Sequence[str] = ()) -> VM | None:
+        record = self._record(identity)
+        if record is None:
+            return None
+        machine = Machine(self.store, record)
+        vm = self._row(machine)
+        if "config" in gather:
+            vm.update(record.config)
+        if "pending" in gather:
+            vm["pending"] = _pending(machine)
+        if "snapshots" in gather:
+            from . import snapshots
+
+            vm["snapshots"] = snapshots.read(machine)
+        if "agent" in gather:
+            vm.update(_agent_facts(machine, vm["state"]))
+        return vm
+
+    def _row_named(self, name: str) -> VM:
+        """A row, also of a VM whose vm.json cannot be read: one must not hide the others, nor itself."""
+        try:
+            record = self.store.load(name)
+        except BackendError as error:
+            unreadable = {"id": "", "name": name, "backend": self.name, "node": os.uname().nodename, "state": "unknown"}
+            return {**unreadable, "template": False, "tags": [], "pool": None, "error": error.message}
+        return self._row(Machine(self.store, record)) if record else {}
+
+    def _record(self, identity: Identity) -> Record | None:
+        named = None
+        if identity.name is not None and self.name_pattern.fullmatch(identity.name):
+            named = self.store.load(identity.name)
+        if identity.id is None or (named is not None and identity.id in (named.uuid, named.name)):
+            return named
+        return next((record for record in self._records() if record.uuid == identity.id), None)
+
+    def _records(self) -> Iterator[Record]:
+        """Every VM that can be read; a damaged one hides no other."""
+        for name in self.store.names():
+            with suppress(BackendError):
+                record = self.store.load(name)
+                if record is not None:
+                    yield record
+
+    def _row(self, machine: Machine) -> VM:
+        record = machine.record
+        state, native = machine.status()
+        return {
+            "id": record.uuid,
+            "name": record.name,
+            "backend": self.name,
+            "node": os.uname().nodename,
+            "state": state,
+            "native_state": native,
+            "template": bool(record.config.get("template")),
+            "tags": record.config.get("tags", []),
+            "pool": None,
+            **{name: record.config[name] for name in ("memory", "cores", "sockets")},
+        }
+
+    # --- checks, locks
+
+    def preflight(self, step: Step) -> None:
+        from .preflight import Preflight
+
+        Preflight(self.store, self.images).check(step)
+
+    def apply_of(self, change: Change, vm: VM) -> Apply:
+        from .change import can_plug
+
+        declared = super().apply_of(change, vm)
+        if change.setting not in ("disks", "nics", "nics.forwards") or vm.get("state") not in ("running", "paused"):
+            return declared
+        running = process.read_running(self.store.vm_dir(vm["name"]))
+        slot = change.path[1]
+        if not running:
+            return declared
+        if change.setting == "nics.forwards":
+            nic = running["config"].get("nics", {}).get(slot, {})
+            return declared if nic.get("network") == "user" else Apply.RESTART
+        return declared if can_plug(slot, running) else Apply.RESTART
+
+    @property
+    def images(self) -> ImageCache:
+        return ImageCache(self.store.path("images"), self.options)
+
+    @contextmanager
+    def exclusive(self, plan: Plan, deadline: Deadline) -> Iterator[None]:
+        """The operation locks of all VMs of the plan, in the order of their names.
+
+        A stopped VM may be copied by several at once; of a running one the monitor is needed.
+        """
+        self.store.prepare()
+        shared: dict[str, bool] = {}
+        for step in plan.steps:
+            shared[step.vm["name"]] = False
+            if step.source is not None:
+                shared.setdefault(step.source["name"], step.source["state"] == "stopped")
+        with ExitStack() as stack:
+            for name in sorted(shared):
+                stack.enter_context(self.store.operation(name, shared[name], deadline))
+            yield
+
+    def held_by(self, identity: Identity) -> str | None:
+        record = self._record(identity)
+        if record is not None and is_held(self.store.path(".locks", record.name)):
+            return "an operation of another run"
+        return None
+
+    # --- operations
+
+    def perform(self, step: Step, deadline: Deadline) -> Task:
+        """Everything but a shutdown is done when this returns."""
+        operation: Callable[[Step, Deadline], Task | None] = getattr(self, f"_{step.op.value}")
+        try:
+            return operation(step, deadline) or self._done(step)
+        except OSError as error:
+            raise BackendError(
+                f"{step.op.value} of VM {step.vm['name']} failed on this host: {error}.",
+                advice="See the host's disk and rights.",
+            ) from error
+
+    def _machine(self, step: Step) -> Machine:
+        record = self.store.load(step.vm["name"])
+        if record is None:
+            raise NotFound(f"There is no VM {step.vm['name']} any more.")
+        return Machine(self.store, record)
+
+    def _done(self, step: Step, *warnings: str) -> Task:
+        record = None if step.op is Op.DELETE else self.store.load(step.vm["name"])
+        uuid = record.uuid if record else step.vm.get("id", "")
+        return Task(f"qemu:{step.op.value}:{uuid}", self.name, TaskState.SUCCEEDED, warnings=warnings)
+
+    def _create(self, step: Step, deadline: Deadline) -> None:
+        from . import build
+
+        build.create(self.store, step.vm["name"], step.arguments["settings"], self.images, deadline)
+
+    def _clone(self, step: Step, deadline: Deadline) -> None:
+        from . import build
+
+        source = self._machine(Step(step.op, step.source or {}))
+        build.clone(
+            source,
+            step.vm["name"],
+            snapshot=step.arguments.get("snapshot") or "",
+            linked=step.arguments.get("linked", False),
+            deadline=deadline,
+        )
+
+    def _update(self, step: Step, deadline: Deadline) -> Task:
+        from . import change
+
+        warnings = change.update(
+            self._machine(step),
+            step.arguments["changes"],
+            live=step.arguments.get("apply") != "next_boot",
+            force=step.arguments.get("force", False),
+            images=self.images,
+            deadline=deadline,
+        )
+        return self._done(step, *warnings)
+
+    def _delete(self, step: Step, deadline: Deadline) -> None:
+        machine = self._machine(step)
+        if machine.is_alive:
+            process.kill(machine.dir)
+        self.store.remove(machine.record.name)
+
+    def _start(self, step: Step, deadline: Deadline) -> None:
+        self._machine(step).start(deadline)
+
+    def _stop(self, step: Step, deadline: Deadline) -> None:
+        self._machine(step).kill()
+
+    def _shutdown(self, step: Step, deadline: Deadline) -> Task:
+        """Begin to shut the guest down; ``poll`` asks again and, if it may, cuts the power at the end."""
+        machine = self._machine(step)
+        if machine.status()[0] == "paused":
+            # a paused guest hears nothing
+            machine.resume(deadline)
+        boot = process.read_running(machine.dir).get("boot", "0")
+        end = int(time.time() + step.arguments["shutdown_timeout"])
+        identity = f"qemu:shutdown:{machine.record.uuid}:{boot}:{end}:{int(step.arguments['force'])}"
+        return self.poll([Task(identity, self.name, TaskState.RUNNING)])[0]
+
+    def _reset(self, step: Step, deadline: Deadline) -> None:
+        with self._machine(step).monitor() as monitor:
+            monitor.command("system_reset")
+
+    def _pause(self, step: Step, deadline: Deadline) -> None:
+        with self._machine(step).monitor() as monitor:
+            monitor.command("stop")
+
+    def _resume(self, step: Step, deadline: Deadline) -> None:
+        self._machine(step).resume(deadline)
+
+    def _suspend(self, step: Step, deadline: Deadline) -> None:
+        self._machine(step).suspend(deadline)
+
+    def _snapshot(self, step: Step, deadline: Deadline) -> None:
+        from . import snapshots
+
+        wanted = step.arguments
+        snapshots.take(
+            self._machine(step),
+            wanted["snapshot"],
+            wanted.get("description") or "",
+            wanted.get("memory") or False,
+            deadline,
+        )
+
+    def _snapshot_describe(self, step: Step, deadline: Deadline) -> None:
+        from . import snapshots
+
+        snapshots.describe(self._machine(step), step.arguments["snapshot"], step.arguments["description"])
+
+    def _snapshot_delete(self, step: Step, deadline: Deadline) -> None:
+        from . import snapshots
+
+        snapshots.delete(self._machine(step), step.arguments["snapshot"], deadline)
+
+    def _revert(self, step: Step, deadline: Deadline) -> None:
+        from . import snapshots
+
+        snapshots.revert(self._machine(step), step.arguments["snapshot"], step.arguments.get("start", False), deadline)
+
+    def _revert_disks(self, step: Step, deadline: Deadline) -> None:
+        from . import snapshots
+
+        snapshots.revert_disks(self._machine(step), step.arguments["snapshot"], step.arguments["disks"])
+
+    # --- tasks
+
+    def poll(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        return [self._poll_one(task) for task in tasks]
+
+    def _poll_one(self, task: Task) -> Task:
+        match = _TASK_ID.fullmatch(task.id)
+        if not match:
+            raise NotFound(
+                f"'{task.id}' is not the id of a task of backend qemu.",
+                advice="It is what a module returned as task.id.",
+            )
+        if match["end"] is None:
+            return Task(task.id, self.name, TaskState.SUCCEEDED)
+        record = self._record(Identity(id=match["uuid"]))
+        machine = Machine(self.store, record) if record else None
+        if machine is None or not machine.is_alive or process.read_running(machine.dir).get("boot") != match["boot"]:
+            return Task(task.id, self.name, TaskState.SUCCEEDED)
+        if time.time() >= int(match["end"]):
+            return self._end_of_patience(task, machine, match["force"] == "1")
+        if time.monotonic() - self._asked.get(task.id, -_RESEND) >= _RESEND:
+            self._asked[task.id] = time.monotonic()
+            machine.press_power_button()
+        return Task(task.id, self.name, TaskState.RUNNING)
+
+    def _end_of_patience(self, task: Task, machine: Machine, force: bool) -> Task:
+        name = machine.record.name
+        if force:
+            process.kill(machine.dir)
+            text = f"The guest of VM {name} did not shut down in time; its power was cut."
+            return Task(task.id, self.name, TaskState.SUCCEEDED, warnings=(text,))
+        text = f"The guest of VM {name} did not shut down in time. It may have no system, or ignore the power button."
+        return Task(task.id, self.name, TaskState.FAILED, error=f"{text} Use force: true to cut its power then.")
+
+
+_TASK_ID = re.compile(r"qemu:[a-z_]+:(?P<uuid>[0-9a-f-]{36})(:(?P<boot>[0-9a-f]+):(?P<end>\d+):(?P<force>[01]))?")
+
+
+def _pending(machine: Machine) -> dict[str, Any]:
+    """What was changed since the live process was started, with the values that it runs with."""
+    if not machine.is_alive:
+        return {}
+    running = process.read_running(machine.dir)
+    if not running:
+        return {}
+    return {".".join(change.path): change.before for change in differences(running["config"], machine.record.config)}
+
+
+def _agent_facts(machine: Machine, state: str) -> dict[str, Any]:
+    """What the guest's agent tells; of a guest that is off, or has none, that it tells nothing."""
+    from .networks import addresses
+
+    if state == "running":
+        with suppress(Error), machine.agent() as agent:
+            interfaces = agent.command("guest-network-get-interfaces")
+            return {"agent": {"running": True, "interfaces": interfaces}, "addresses": addresses(interfaces)}
+    return {"agent": {"running": False, "interfaces": []}, "addresses": []}

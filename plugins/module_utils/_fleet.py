@@ -1,0 +1,70 @@
+# Copyright (c) 2026, anyvirt.compute contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which VMs a task is about, and how many of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ._backends.base import Backend, Identity
+from ._errors import Error
+from ._plan import VM
+
+
+def is_selected(vm: VM, select: Mapping[str, Any]) -> bool:
+    """Whether a row fits every part of a selector; ``name`` is a pattern with * and ?, all ``tags`` must be there."""
+    if select.get("name") is not None and not fnmatchcase(vm["name"], select["name"]):
+        return False
+    if not set(select.get("tags") or ()) <= set(vm.get("tags") or ()):
+        return False
+    wanted = {"pool": "pool", "node": "node", "status": "state", "template": "template"}
+    return all(select.get(option) in (None, vm.get(key)) for option, key in wanted.items())
+
+
+def addressed(params: Mapping[str, Any], backend: Backend) -> list[Identity]:
+    """The VMs of ``vms`` in the order given, each once, or those that ``select`` finds, by name."""
+    if params.get("vms") is not None:
+        return [Identity.either(word) for word in dict.fromkeys(params["vms"])]
+    return [Identity(name=row["name"], id=row["id"]) for row in read_rows(params["select"], backend)]
+
+
+def read_rows(select: Mapping[str, Any], backend: Backend) -> list[VM]:
+    """The rows of all VMs that fit, by name."""
+    rows = [row for row in backend.list() if is_selected(row, select)]
+    return sorted(rows, key=lambda row: (row["name"], row["id"]))
+
+
+def for_each(
+    identities: Sequence[Identity],
+    work: Callable[[Identity], dict[str, Any]],
+    *,
+    max_parallel: int,
+    fail_fast: bool = False,
+) -> list[dict[str, Any]]:
+    """Do ``work`` for every VM, some at once; a result each, in the same order.
+
+    A failure becomes a result with ``failed`` and ``msg``. With ``fail_fast`` those not begun by then are ``skipped``.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    broken: list[Error] = []
+
+    def one(identity: Identity) -> dict[str, Any]:
+        if broken and fail_fast:
+            return {**_label(identity), "changed": False, "skipped": True}
+        try:
+            return work(identity)
+        except Error as error:
+            broken.append(error)
+            return {**_label(identity), "failed": True, **error.to_failure()}
+
+    with ThreadPoolExecutor(max_workers=max(1, min(max_parallel, len(identities)))) as pool:
+        return list(pool.map(one, identities))
+
+
+def _label(identity: Identity) -> dict[str, Any]:
+    return {"id": identity.id, "name": identity.name}

@@ -1,0 +1,148 @@
+# Copyright (c) 2026, anyvirt.compute contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Parts of argument specs, each with the rules that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.basic import env_fallback
+
+BACKENDS = ["qemu"]
+
+CONNECTION: dict[str, Any] = {
+    "backend": {"type": "str", "choices": BACKENDS, "default": "qemu", "fallback": (env_fallback, ["ANYVIRT_BACKEND"])},
+    "state_dir": {"type": "path", "fallback": (env_fallback, ["ANYVIRT_STATE_DIR"])},
+    "validate_certs": {"type": "bool", "default": True, "fallback": (env_fallback, ["ANYVIRT_VALIDATE_CERTS"])},
+    "ca_path": {"type": "path", "fallback": (env_fallback, ["ANYVIRT_CA_PATH"])},
+}
+IDENTITY: dict[str, Any] = {"name": {"type": "str"}, "id": {"type": "str"}}
+SELECT: dict[str, Any] = {
+    "vms": {"type": "list", "elements": "str"},
+    "select": {
+        "type": "dict",
+        "options": {
+            "name": {"type": "str"},
+            "tags": {"type": "list", "elements": "str"},
+            "pool": {"type": "str"},
+            "node": {"type": "str"},
+            "status": {"type": "str", "choices": ["running", "stopped", "paused", "suspended", "unknown"]},
+            "template": {"type": "bool"},
+        },
+    },
+}
+BULK: dict[str, Any] = {
+    "max_parallel": {"type": "int", "default": 10},
+    "fail_fast": {"type": "bool", "default": False},
+}
+SETTINGS: dict[str, Any] = {
+    "description": {"type": "str"},
+    "memory": {"type": "str"},
+    "cores": {"type": "int"},
+    "sockets": {"type": "int"},
+    "cpu_type": {"type": "str"},
+    "firmware": {"type": "str", "choices": ["bios", "uefi"]},
+    "boot_order": {"type": "list", "elements": "str"},
+    "tags": {"type": "list", "elements": "str"},
+    "guest_agent": {"type": "bool"},
+    "template": {"type": "bool"},
+    "node": {"type": "str"},
+    "pool": {"type": "str"},
+    "disks": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "slot": {"type": "str"},
+            "size": {"type": "str"},
+            "storage": {"type": "str"},
+            "format": {"type": "str", "choices": ["qcow2", "raw"]},
+            "source": {"type": "str"},
+            "checksum": {"type": "str"},
+        },
+    },
+    "nics": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "slot": {"type": "str"},
+            "network": {"type": "str"},
+            "model": {"type": "str"},
+            "mac": {"type": "str"},
+            "vlan": {"type": "int"},
+            "connected": {"type": "bool"},
+            "forwards": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+                    "host_port": {"type": "int", "required": True},
+                    "guest_port": {"type": "int", "required": True},
+                },
+            },
+        },
+    },
+    "cdrom": {"type": "dict", "options": {"slot": {"type": "str"}, "image": {"type": "str"}}},
+    "cloud_init": {
+        "type": "dict",
+        "options": {
+            "user": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "ssh_keys": {"type": "list", "elements": "str", "no_log": False},
+            "hostname": {"type": "str"},
+            "nameservers": {"type": "list", "elements": "str"},
+            "search_domains": {"type": "list", "elements": "str"},
+            "ip_config": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "nic": {"type": "str", "required": True},
+                    "ip": {"type": "str"},
+                    "gateway": {"type": "str"},
+                    "ip6": {"type": "str"},
+                    "gateway6": {"type": "str"},
+                },
+            },
+            "user_data": {"type": "str", "no_log": True},
+        },
+    },
+    "native": {"type": "dict"},
+}
+READINESS: dict[str, Any] = {
+    "wait_for": {
+        "type": "dict",
+        "options": {
+            "agent": {"type": "bool", "default": False},
+            "ip": {"type": "bool", "default": False},
+            "port": {"type": "int"},
+            "host": {"type": "str"},
+            "timeout": {"type": "int", "default": 300},
+        },
+    },
+}
+
+
+def waiting(timeout: int) -> dict[str, Any]:
+    """``wait``, and ``timeout`` with the seconds that fit the module's operations."""
+    return {"wait": {"type": "bool", "default": True}, "timeout": {"type": "int", "default": timeout}}
+
+
+def one_vm(**options: Any) -> dict[str, Any]:
+    """Arguments of AnsibleModule for a module that is about one VM."""
+    return {"argument_spec": {**CONNECTION, **IDENTITY, **options}, "required_one_of": [("name", "id")]}
+
+
+def one_vm_or_many(**options: Any) -> dict[str, Any]:
+    """Arguments of AnsibleModule for a module that is about one VM, a list of them, or all that fit a selector."""
+    return {
+        "argument_spec": {**CONNECTION, **IDENTITY, **SELECT, **BULK, **options},
+        "required_one_of": [("name", "id", "vms", "select")],
+        "mutually_exclusive": [("name", "id", "vms", "select")],
+    }
+
+
+def settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among a task's options, still as they were given."""
+    return {name: params.get(name) for name in SETTINGS}
