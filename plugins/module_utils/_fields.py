@@ -213,13 +213,13 @@ VM_FIELDS = {
 """Every setting of a VM, in the words of the options. ``memory`` is in MiB, a disk's ``size`` in GiB."""
 
 
-def normalised(params: Mapping[str, Any], fields: Mapping[str, Field] = VM_FIELDS) -> dict[str, Any]:
+def normalised(params: Mapping[str, Any], fields: Mapping[str, Field] | None = None) -> dict[str, Any]:
     """What the user named, in normal form: None means not named, lists of devices become dicts by slot.
 
     :raises InvalidRequest: a value is wrong; the message begins with the option's name.
     """
     settings: dict[str, Any] = {}
-    for name, one in fields.items():
+    for name, one in (VM_FIELDS if fields is None else fields).items():
         if params.get(name) is not None:
             try:
                 settings[name] = _normal_value(params[name], one)
@@ -250,12 +250,12 @@ def _by_key(entries: list[dict[str, Any]], one: Field) -> dict[str, Any]:
 
 
 def comparable(
-    wanted: dict[str, Any], current: Mapping[str, Any], fields: Mapping[str, Field] = VM_FIELDS
+    wanted: dict[str, Any], current: Mapping[str, Any], fields: Mapping[str, Field] | None = None
 ) -> dict[str, Any]:
     """``wanted`` without what cannot be compared with ``current``, which exists."""
     kept = {}
     for name, value in wanted.items():
-        one = fields[name]
+        one = (VM_FIELDS if fields is None else fields)[name]
         if one.create_only or one.write_only:
             continue
         known = current.get(name)
@@ -270,11 +270,11 @@ def comparable(
     return kept
 
 
-def shown(settings: Mapping[str, Any], fields: Mapping[str, Field] = VM_FIELDS) -> dict[str, Any]:
+def shown(settings: Mapping[str, Any], fields: Mapping[str, Field] | None = None) -> dict[str, Any]:
     """For the user's eyes: devices as lists in slot order, secrets as digests, how things were made left out."""
     result = {}
     for name, value in settings.items():
-        one = fields.get(name, Field())
+        one = (VM_FIELDS if fields is None else fields).get(name, Field())
         if one.write_only or (one.create_only and name != "node"):
             continue
         if one.secret:

@@ -57,7 +57,7 @@ def plan_power(
     :param wanted: started, stopped, restarted, reset, paused, suspended or resumed.
     :param operations: what the backend can do: without a restart of its own it is shut down and started.
     :param force: cut the power where the guest does not shut down, and give up saved memory.
-    :param shutdown_timeout: seconds that the guest gets.
+    :param shutdown_timeout: seconds that the guest gets; with 0 and ``force`` it is not asked.
     :raises Conflict: there is no way from the present state.
     """
     state = current["state"]
@@ -74,6 +74,8 @@ def plan_power(
         raise Conflict(f"{current['name']} is a template and cannot be {wanted}.", advice="Clone it and use the clone.")
     if not way:
         return unchanged(current)
+    if force and shutdown_timeout == 0:
+        way = tuple(Op.STOP if op is Op.SHUTDOWN else op for op in way)
     patience: dict[str, Any] = {"shutdown_timeout": shutdown_timeout, "force": force}
     steps = []
     for op in way:

@@ -35,6 +35,7 @@ def run_module(run: Callable[[Session], Result], **arguments: Any) -> None:
     module = AnsibleModule(supports_check_mode=True, **arguments)
     session = Session(module)
     try:
+        session.require_positive("timeout", "max_parallel")
         result = run(session)
     except Error as error:
         session.close()
@@ -79,6 +80,14 @@ class Session:
     def close(self) -> None:
         if "backend" in self.__dict__:
             self.backend.close()
+
+    def require_positive(self, *names: str) -> None:
+        """
+        :raises InvalidRequest: one of these options is zero or negative.
+        """
+        for name in names:
+            if self.params.get(name) is not None and self.params[name] < 1:
+                raise InvalidRequest(f"{name}: {self.params[name]} is too small: it must be at least 1.")
 
     @property
     def identity(self) -> Identity:
@@ -128,7 +137,7 @@ class Session:
 
     def read_all(self, gather: Sequence[str]) -> list[Result]:
         """The VMs that the task addresses, all where it addresses none; one that is not there is left out."""
-        from ._fleet import addressed, read_rows
+        from ._fleet import addressed, for_each, read_rows
 
         if self.params["name"] is not None or self.params["id"] is not None:
             identities = [self.identity]
@@ -136,8 +145,13 @@ class Session:
             identities = addressed({**self.params, "select": self.params["select"] or {}}, self.backend)
         else:
             return [_with_pending(row) for row in read_rows(self.params["select"] or {}, self.backend)]
-        found = [self.backend.find(identity, gather) for identity in identities]
-        return [_with_pending(vm) for vm in found if vm is not None]
+
+        def one(identity: Identity) -> Result:
+            vm = self.backend.find(identity, gather)
+            return _with_pending(vm) if vm is not None else {}
+
+        found = for_each(identities, one, max_parallel=10)
+        return [_with_error(result) for result in found if result]
 
     def warn(self, text: str) -> None:
         self._module.warn(text)
@@ -155,8 +169,8 @@ class Session:
             if self.backend.locks_locally:
                 plan = self._decide(identity, decide, gather)
             tasks = self._carry_out(plan, deadline)
-        for text in [warning for task in tasks for warning in task.warnings]:
-            self._module.warn(text)
+        for text in [*plan.warnings, *(warning for task in tasks for warning in task.warnings)]:
+            self.warn(text)
         if not tasks or not tasks[-1].is_finished:
             return Outcome(plan, plan.after, self.backend.pending_after(plan), tasks)
         vm = self._read_back(identity, plan, gather)
@@ -215,14 +229,16 @@ class Session:
             return outcome
         from ._readiness import wait_ready
 
-        outcome.vm.update(wait_ready(self.backend, outcome.vm, conditions))
+        try:
+            outcome.vm.update(wait_ready(self.backend, outcome.vm, conditions))
+        except Error as error:
+            error.changed = outcome.plan.changed
+            raise
         return outcome
 
     def _decide(self, identity: Identity, decide: Decide, gather: Sequence[str]) -> Plan:
         plan = decide(self.backend.find(identity, gather))
         self.backend.check(plan)
-        for text in plan.warnings:
-            self._module.warn(text)
         return plan
 
     def _carry_out(self, plan: Plan, deadline: Deadline) -> list[Task]:
@@ -266,6 +282,13 @@ def visible(vm: VM) -> dict[str, Any]:
 
         result["snapshots"] = rows(vm["snapshots"])
     return result
+
+
+def _with_error(result: Result) -> Result:
+    """One VM that cannot be read does not hide the others."""
+    if not result.get("failed"):
+        return result
+    return {"id": result["id"], "name": result["name"], "state": "unknown", "error": result["msg"]}
 
 
 def _with_pending(vm: VM) -> Result:

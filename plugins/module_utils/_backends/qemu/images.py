@@ -9,11 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -118,20 +114,25 @@ class ImageCache:
         write_atomically(f"{self._path(url)}.json", json.dumps(kept).encode())
 
     def _open(self, url: str, headers: dict[str, str], timeout: float) -> Any:
-        context = ssl.create_default_context(cafile=self._options.get("ca_path"))
-        if not self._options.get("validate_certs", True):
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+        from http.client import HTTPException
+        from urllib.error import HTTPError
+
+        from ansible.module_utils.urls import ConnectionError, open_url
+
         name = _without_password(url)
         try:
-            return urllib.request.urlopen(
-                urllib.request.Request(url, headers=headers), timeout=timeout, context=context
+            return open_url(
+                url,
+                headers=headers,
+                timeout=timeout,
+                validate_certs=self._options.get("validate_certs", True),
+                ca_path=self._options.get("ca_path"),
             )
-        except urllib.error.HTTPError as error:
+        except HTTPError as error:
             if error.code == 304:
                 return error
             raise NotFound(f"{name} cannot be downloaded: {error.code} {error.reason}.") from error
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ConnectionError, ValueError) as error:
             raise TransportError(f"{name} cannot be downloaded: {error}.") from error
 
 
@@ -147,6 +148,8 @@ def _require_file(source: str) -> None:
 
 
 def _copy(response: Any, path: str, algorithm: str, deadline: Deadline) -> tuple[str, int]:
+    from http.client import HTTPException
+
     digest, size = hashlib.new(algorithm), 0
     with open(path, "wb") as file:
         try:

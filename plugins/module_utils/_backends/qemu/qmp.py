@@ -10,7 +10,6 @@ import array
 import itertools
 import json
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -152,7 +151,7 @@ class Agent(_Lines):
         self.close()
 
     def _sync(self, timeout: float) -> None:
-        mark = secrets.randbelow(2**31)
+        mark = time.monotonic_ns() % 2**31
         self.begin("guest-sync-delimited", {"id": mark}, prefix=b"\xff")
         end = time.monotonic() + timeout
         while self.receive(end).get("return") != mark:

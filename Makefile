@@ -1,0 +1,20 @@
+# Everything sets itself up, outside the checkout. STAGE="unit qemu" narrows `make test` to some stages.
+
+.PHONY: help demo test lint docs bench clean
+
+help:
+	@echo "make demo   a virtual machine's life on plain QEMU, each pass twice"
+	@echo "make test   all tests; STAGE= takes any of lint unit sanity sanity-newest qemu integration"
+	@echo "make lint   the stage lint alone"
+	@echo "make docs   the page of capabilities, and the documentation site"
+	@echo "make bench  the benchmark"
+	@echo "make clean  remove all that these made"
+
+demo docs bench clean:
+	@tests/setup/$@.sh
+
+test:
+	@tests/setup/test.sh $(STAGE)
+
+lint:
+	@tests/setup/test.sh lint
