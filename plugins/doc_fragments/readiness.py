@@ -36,7 +36,11 @@ options:
           - The name or address at which O(wait_for.port) is tried. By default these are the addresses that the agent
             tells.
           - A port that is forwarded from the network V(user) says nothing about the guest. QEMU itself accepts
-            connections to it as soon as the VM runs. Wait for O(wait_for.agent) there.
+            connections to it as soon as the VM runs. Give O(wait_for.banner) there, or wait for O(wait_for.agent).
+        type: str
+      banner:
+        description:
+          - What the service at O(wait_for.port) has to say first, or a part of it, such as C(SSH).
         type: str
       timeout:
         description:

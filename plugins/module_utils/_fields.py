@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +16,10 @@ from ._errors import InvalidRequest
 
 KIB, MIB, GIB, TIB = (1024**power for power in (1, 2, 3, 4))
 _UNITS = {"K": KIB, "M": MIB, "G": GIB, "T": TIB}
-_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT](?:iB)?)?")
+# a small number is told with an exponent, 6.1e-05, and may come back so
+_SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?(?:e-[0-9]{1,2})?)\s*(?P<unit>[KMGT](?:iB)?)?")
 _MAC = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
-_SLOT = re.compile(r"(virtio|scsi|sata|ide|net)(0|[1-9]\d?)")
+_SLOT = re.compile(r"(virtio|scsi|sata|ide|net)(0|[1-9][0-9]?)")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -38,7 +39,7 @@ def size_in_bytes(value: str | int | float, bare_unit: int) -> int:
         )
     unit = match["unit"]
     size = float(match["number"]) * (_UNITS[unit[0]] if unit else bare_unit)
-    if size < 1 or size != int(size):
+    if not 1 <= size < 2**63 or size != int(size):
         raise InvalidRequest(f"'{value}' is not a size: it must be a positive whole number of bytes.")
     return int(size)
 
@@ -285,6 +286,20 @@ def shown(settings: Mapping[str, Any], fields: Mapping[str, Field] | None = None
             value = shown(value, one.fields) if value else value
         result[name] = value
     return result
+
+
+def shown_at(path: Sequence[str], value: Any, fields: Mapping[str, Field] | None = None) -> Any:
+    """One value as ``shown`` shows it among all; None where it does not.
+
+    :param path: as in a Change.
+    """
+    name, *rest = path
+    one = (VM_FIELDS if fields is None else fields).get(name, Field())
+    if value is None:
+        return None
+    if one.keyed_by and rest:
+        return shown_at(rest[1:], value, one.fields) if rest[1:] else shown(value, one.fields)
+    return shown_at(rest, value, one.fields) if rest else shown({name: value}, fields).get(name)
 
 
 def natural(text: str) -> tuple[str, int]:

@@ -181,11 +181,10 @@ def _take_away(settings: VM, name: str, wanted: Mapping[str, Any]) -> None:
     device_lists = [kind for kind, one in VM_FIELDS.items() if one.slots]
     if name in wanted or any(name in wanted.get(kind, {}) for kind in device_lists):
         raise InvalidRequest(f"{name} is both given and listed in absent.")
-    if name in ("tags", "boot_order"):
-        settings[name] = []
-    elif name == "description":
-        settings[name] = ""
-    elif name in ("cdrom", "cloud_init", "pool"):
+    if name in ("tags", "boot_order", "description"):
+        if settings.get(name):
+            settings[name] = "" if name == "description" else []
+    elif name in ("cdrom", "cloud_init", "native", "pool"):
         settings.pop(name, None)
     elif any(name.startswith(prefix) for prefix in ("virtio", "scsi", "sata", "ide", "net")):
         for kind in device_lists:
@@ -193,7 +192,7 @@ def _take_away(settings: VM, name: str, wanted: Mapping[str, Any]) -> None:
     else:
         raise NotFound(
             f"absent: '{name}' is nothing that can be taken away.",
-            advice="It takes description, tags, boot_order, cdrom, cloud_init, pool, and slots such as net1.",
+            advice="It takes description, tags, boot_order, cdrom, cloud_init, native, pool, and slots such as net1.",
         )
 
 

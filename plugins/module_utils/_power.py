@@ -81,4 +81,5 @@ def plan_power(
     for op in way:
         parts = (Op.SHUTDOWN, Op.START) if op is Op.RESTART and Op.RESTART not in operations else (op,)
         steps += [Step(part, current, patience if part in (Op.SHUTDOWN, Op.RESTART) else {}) for part in parts]
-    return Plan(current, {**current, "state": RESULT[wanted]}, (), tuple(steps))
+    after = {name: value for name, value in current.items() if name != "native_state"}
+    return Plan(current, {**after, "state": RESULT[wanted]}, (), tuple(steps))

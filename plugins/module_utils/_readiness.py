@@ -7,19 +7,31 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ._backends.base import Backend, Identity
-from ._errors import TaskTimeout
+from ._errors import InvalidRequest, TaskTimeout
 from ._plan import VM
 from ._task import Deadline
+
+
+def check(conditions: Mapping[str, Any]) -> None:
+    """
+    :raises InvalidRequest: a condition can never come true.
+    """
+    if conditions["timeout"] < 1:
+        raise InvalidRequest(f"wait_for: timeout: {conditions['timeout']} is too small: it must be at least 1.")
+    if conditions["port"] is not None and not 1 <= conditions["port"] <= 65535:
+        raise InvalidRequest(f"wait_for: port: {conditions['port']} is not a port: it must be from 1 to 65535.")
+    if conditions["banner"] and conditions["port"] is None:
+        raise InvalidRequest("wait_for: a banner belongs to a port.")
 
 
 def wait_ready(backend: Backend, vm: VM, conditions: Mapping[str, Any]) -> dict[str, Any]:
     """What the guest tells once all conditions hold: ``agent`` and ``addresses``.
 
-    :param conditions: ``agent``, ``ip``, ``port`` with ``host``, and ``timeout`` in seconds.
+    :param conditions: ``agent``, ``ip``, ``port`` with ``host`` and ``banner``, and ``timeout`` in seconds.
     :raises TaskTimeout: one does not; the message names it.
     """
     deadline = Deadline(conditions["timeout"])
@@ -47,18 +59,20 @@ def _missing(told: Mapping[str, Any], conditions: Mapping[str, Any]) -> list[str
         missing.append("its guest agent did not answer")
     if conditions["ip"] and not addresses:
         missing.append("it told no IP address")
-    if conditions["port"] and not _answers(
-        [conditions["host"]] if conditions["host"] else addresses, conditions["port"]
-    ):
-        missing.append(f"nothing answered on port {conditions['port']}")
+    if conditions["port"]:
+        hosts = [conditions["host"]] if conditions["host"] else addresses
+        if not any(_answers(host, conditions["port"], (conditions.get("banner") or "").encode()) for host in hosts):
+            missing.append(f"nothing answered on port {conditions['port']}")
     return missing
 
 
-def _answers(hosts: Sequence[str], port: int) -> bool:
-    for host in hosts:
-        try:
-            with socket.create_connection((host, port), timeout=2.0):
-                return True
-        except OSError:
-            continue
-    return False
+def _answers(host: str, port: int, banner: bytes) -> bool:
+    """Whether a service takes the connection and, where it must, speaks first.
+
+    A port that QEMU's user network forwards is always taken, by QEMU itself: there only a banner proves the service.
+    """
+    try:
+        with socket.create_connection((host, port), timeout=2.0) as connection:
+            return not banner or banner in connection.recv(1024)
+    except OSError:
+        return False

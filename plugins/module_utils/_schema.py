@@ -17,7 +17,7 @@ QEMU_NATIVE: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "accel": {"enum": ["auto", "kvm", "tcg"]},
-        "machine": {"type": "string", "pattern": "^(q35|pc-q35-[0-9.]+)$"},
+        "machine": {"type": "string", "pattern": r"^(q35|pc-q35-[0-9.]+)\Z"},
         "vga": {"enum": ["std", "virtio", "none"]},
         "kernel": {"type": "string", "pattern": "^/"},
         "initrd": {"type": "string", "pattern": "^/"},

@@ -19,7 +19,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ._backends.base import Backend, Identity
 from ._backends.connect import connect
 from ._errors import Error, InvalidRequest, NotFound, SomeFailed, TaskFailed
-from ._fields import normalised, shown
+from ._fields import normalised, shown, shown_at
 from ._plan import VM, Op, Plan
 from ._spec import settings_of
 from ._task import Deadline, Task, wait_all
@@ -35,7 +35,7 @@ def run_module(run: Callable[[Session], Result], **arguments: Any) -> None:
     module = AnsibleModule(supports_check_mode=True, **arguments)
     session = Session(module)
     try:
-        session.require_positive("timeout", "max_parallel")
+        session.check_options()
         result = run(session)
     except Error as error:
         session.close()
@@ -81,13 +81,18 @@ class Session:
         if "backend" in self.__dict__:
             self.backend.close()
 
-    def require_positive(self, *names: str) -> None:
+    def check_options(self) -> None:
+        """What an argument spec cannot say.
+
+        :raises InvalidRequest: a number is out of its range.
         """
-        :raises InvalidRequest: one of these options is zero or negative.
-        """
-        for name in names:
+        for name in ("timeout", "max_parallel"):
             if self.params.get(name) is not None and self.params[name] < 1:
                 raise InvalidRequest(f"{name}: {self.params[name]} is too small: it must be at least 1.")
+        if self.params.get("wait_for"):
+            from ._readiness import check
+
+            check(self.params["wait_for"])
 
     @property
     def identity(self) -> Identity:
@@ -241,6 +246,12 @@ class Session:
         self.backend.check(plan)
         return plan
 
+    def poll(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """The present states of tasks, after doing what they need to go on, but in check mode."""
+        if not self._module.check_mode:
+            self.backend.tend(tasks)
+        return self.backend.poll(tasks)
+
     def _carry_out(self, plan: Plan, deadline: Deadline) -> list[Task]:
         """Every step after the one before it has finished; without ``wait`` the last one is only begun."""
         tasks: list[Task] = []
@@ -257,7 +268,7 @@ class Session:
 
     def _finish(self, task: Task, deadline: Deadline) -> Task:
         if not task.is_finished:
-            task = wait_all([task], self.backend.poll, deadline, self.backend.poll_interval)[0]
+            task = wait_all([task], self.poll, deadline, self.backend.poll_interval)[0]
         return task.require_success()
 
     def _read_back(self, identity: Identity, plan: Plan, gather: Sequence[str]) -> VM:
@@ -294,5 +305,8 @@ def _with_error(result: Result) -> Result:
 def _with_pending(vm: VM) -> Result:
     result = visible(vm)
     if "pending" in vm:
-        result["pending"] = [{"setting": name, "running": value} for name, value in sorted(vm["pending"].items())]
+        result["pending"] = [
+            {"setting": name, "running": shown_at(name.split("."), value)}
+            for name, value in sorted(vm["pending"].items())
+        ]
     return result

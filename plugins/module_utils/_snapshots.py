@@ -92,7 +92,7 @@ def plan_reverted(vm: VM, name: str, *, force: bool, start: bool, disks: Sequenc
     if disks:
         return _plan_disks_reverted(vm, name, disks)
     state = "running" if existing["memory"] or start else "stopped"
-    settings = {key: value for key, value in vm.items() if key != "pending"}
+    settings = {key: value for key, value in vm.items() if key not in ("pending", "native_state")}
     after = {**settings, **existing.get("config", {}), "state": state}
     return Plan(vm, after, (), (Step(Op.REVERT, vm, {"snapshot": name, "start": start}),))
 
@@ -110,12 +110,14 @@ def surplus(snapshots: Snapshots, retention: Mapping[str, Any], keeping: str, no
 
     :param retention: ``prefix``, and ``keep`` (how many, with the new one) or ``older_than`` (7d, 12h), or both: then
         one goes only if it is surplus and old.
-    :raises InvalidRequest: without a prefix snapshots of others would go.
+    :raises InvalidRequest: without a prefix snapshots of others would go; ``keep`` is negative.
     """
     if not retention.get("prefix"):
         raise InvalidRequest("retention: a prefix is needed: it tells your snapshots from those of others.")
     if retention.get("keep") is None and retention.get("older_than") is None:
         raise InvalidRequest("retention: say how many to keep, or what older_than.")
+    if (retention.get("keep") or 0) < 0:
+        raise InvalidRequest(f"retention: keep: {retention['keep']} is too small: it must be at least 0.")
     own = [name for name, entry in snapshots.items() if name.startswith(retention["prefix"]) and entry.get("time")]
     own = sorted((name for name in own if name != keeping), key=lambda name: snapshots[name]["time"])
     going = set(own)

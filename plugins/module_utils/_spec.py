@@ -118,6 +118,7 @@ READINESS: dict[str, Any] = {
             "ip": {"type": "bool", "default": False},
             "port": {"type": "int"},
             "host": {"type": "str"},
+            "banner": {"type": "str"},
             "timeout": {"type": "int", "default": 300},
         },
     },

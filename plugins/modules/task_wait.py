@@ -175,7 +175,7 @@ def wait_for_tasks(session: Session, deadline: Deadline) -> list[Task]:
     def stop(known: Sequence[Task]) -> bool:
         return session.params["fail_fast"] and any(task.state is failed for task in known)
 
-    return wait_all(tasks, backend.poll, deadline, backend.poll_interval, stop)
+    return wait_all(tasks, session.poll, deadline, backend.poll_interval, stop)
 
 
 def wait_for_locks(session: Session, deadline: Deadline) -> None:

@@ -65,6 +65,7 @@ options:
       - With O(state=absent), delete the VM even if it runs. Its power is cut.
       - With O(state=stopped), cut the power if the guest does not shut down in time, and give up the memory of a
         suspended VM.
+      - Take a CD from a guest that has locked its tray.
     type: bool
     default: false
   purge:
@@ -583,8 +584,6 @@ from ..module_utils._power import plan_power
 from ..module_utils._session import Result, Session, run_module
 from ..module_utils._spec import READINESS, SETTINGS, one_vm, waiting
 
-POWER = {"started": "started", "stopped": "stopped"}
-
 CLONE_FROM = {
     "type": "dict",
     "options": {
@@ -622,11 +621,11 @@ def decide(session: Session, current: VM | None) -> Plan:
     state = session.params["state"]
     if state == "absent":
         return plan_absent(session, current)
-    plan = plan_new(session) if current is None else plan_settings(current, session.wanted())
-    if state in POWER and not (current is None and state == "stopped"):
-        operations = session.backend.capabilities.operations
-        plan = plan.and_then(plan_power(plan.after, POWER[state], operations, force=session.params["force"]))
-    return plan
+    force = session.params["force"]
+    plan = plan_new(session) if current is None else plan_settings(current, session.wanted(), force=force)
+    if state == "present":
+        return plan
+    return plan.and_then(plan_power(plan.after, state, session.backend.capabilities.operations, force=force))
 
 
 def run(session: Session) -> Result:

@@ -20,8 +20,8 @@ description:
 options:
   absent:
     description:
-      - What to take away. It can be V(description), V(tags), V(boot_order), V(cdrom), V(cloud_init), V(pool), and the
-        slots of disks and network cards, such as V(virtio1) or V(net1).
+      - What to take away. It can be V(description), V(tags), V(boot_order), V(cdrom), V(cloud_init), V(native),
+        V(pool), and the slots of disks and network cards, such as V(virtio1) or V(net1).
       - What is not there is no error.
       - The file of a disk is kept. With O(backend=qemu) it lies in the directory of the VM until the VM is deleted.
     type: list

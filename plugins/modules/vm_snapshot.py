@@ -72,8 +72,8 @@ options:
     elements: str
   retention:
     description:
-      - Which older snapshots to delete, after taking the new one with O(state=present), or by itself with
-        O(state=absent).
+      - Which older snapshots to delete, after taking the new one with O(state=present), or beside O(snapshot) or by
+        itself with O(state=absent).
       - With both O(retention.keep) and O(retention.older_than) a snapshot goes only if both say so. The one that was
         just taken never goes.
     type: dict
@@ -525,6 +525,7 @@ kind:
   sample: conflict
 """
 
+from ..module_utils._errors import InvalidRequest
 from ..module_utils._plan import VM, Plan
 from ..module_utils._session import Outcome, Result, Session, run_module
 from ..module_utils._snapshots import plan_absent, plan_present, plan_reverted, row, surplus, with_children
@@ -545,11 +546,13 @@ def decide(session: Session, vm: VM) -> Plan:
     params = session.params
     name = params["snapshot"] or ""
     if params["state"] == "reverted":
+        if params["retention"]:
+            raise InvalidRequest("retention goes with state present or absent, not with reverted.")
         return plan_reverted(vm, name, force=params["force"], start=params["start"], disks=params["disks"])
     if params["state"] == "absent":
         names = with_children(vm["snapshots"], name) if params["children"] else [name]
         if params["retention"]:
-            names = surplus(vm["snapshots"], params["retention"], keeping="")
+            names += [old for old in surplus(vm["snapshots"], params["retention"], keeping=name) if old not in names]
         return plan_absent(vm, names)
     plan = plan_present(vm, name, description=params["description"], memory=params["memory"])
     if params["retention"]:

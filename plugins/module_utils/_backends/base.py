@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, ClassVar, Optional
 
 from .._errors import Ambiguous, InvalidRequest, Unsupported
+from .._fields import shown_at
 from .._plan import VM, Change, Op, Plan, Step
 from .._task import Deadline, Task
 
@@ -120,6 +121,9 @@ class Backend(ABC):
         :raises NotFound: no such task.
         """
 
+    def tend(self, tasks: Sequence[Task]) -> None:  # noqa: B027 - most backends work on by themselves
+        """Do what unfinished tasks need while they are waited for. Never called in check mode."""
+
     def preflight(self, step: Step) -> None:  # noqa: B027 - a backend may have nothing to look at
         """Everything that would make the step fail and can be known by reading. Also runs in check mode."""
 
@@ -173,9 +177,10 @@ class Backend(ABC):
                 if setting not in self.capabilities.fields:
                     raise Unsupported(f"Backend {self.name} has no setting '{setting}'.", setting=setting)
             if exists and self.apply_of(change, plan.before) is Apply.NEVER:
+                before, after = (shown_at(change.path, value) for value in (change.before, change.after))
                 raise Unsupported(
                     f"Backend {self.name} cannot change '{'.'.join(change.path)}' of VM {plan.after['name']}"
-                    f" from {change.before!r} to {change.after!r} once the VM exists.",
+                    f" from {before!r} to {after!r} once the VM exists.",
                     setting=change.setting,
                 )
         for step in plan.steps:
@@ -183,9 +188,9 @@ class Backend(ABC):
 
     def pending_after(self, plan: Plan) -> Sequence[str]:
         """The settings that will differ from what runs, once the plan is carried out."""
-        if plan.after.get("state") not in ("running", "paused", "suspended"):
+        if plan.after.get("state") not in ("running", "paused"):
             return []
-        if any(step.op in (Op.START, Op.RESTART, Op.CREATE) for step in plan.steps):
+        if any(step.op in (Op.START, Op.RESTART, Op.CREATE, Op.REVERT) for step in plan.steps):
             return []
         in_effect = dict(plan.before.get("pending") or {})
         next_boot = any(step.arguments.get("apply") == "next_boot" for step in plan.steps)

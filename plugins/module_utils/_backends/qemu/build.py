@@ -18,7 +18,7 @@ from typing import Any
 from ..._errors import BackendError, InvalidRequest
 from ..._fields import DISK_FIELDS, GIB, size_in_bytes
 from ..._task import Deadline
-from . import command, disks, snapshots, tools
+from . import command, disks, tools
 from .images import ImageCache
 from .machine import CLONE_NODE, Machine
 from .store import Record, Store
@@ -57,7 +57,7 @@ def make_disk(path: str, disk: Mapping[str, Any], images: ImageCache, deadline: 
     about = disks.describe_source(source)
     if size and size < about["virtual-size"]:
         raise InvalidRequest(
-            f"disk {disk['slot']}: {disk['source']} has {size_in_gib(about['virtual-size'])} GiB and cannot shrink"
+            f"disk {disk['slot']}: its source has {size_in_gib(about['virtual-size'])} GiB and cannot shrink"
             f" to {disk['size']} GiB."
         )
     disks.require_space(os.path.dirname(path), disks.space_to_convert(source, about["format"]), f"disk {disk['slot']}")
@@ -171,12 +171,8 @@ def _copy_live(
             disks.create(new, sizes[slot], image_format)
             node = {"driver": image_format, "node-name": f"{mark}-{slot}", "file": {"driver": "file", "filename": new}}
             monitor.command("blockdev-add", node)
-        frozen = snapshots.freeze(source)
-        try:
+        with source.frozen():
             monitor.command("transaction", _backups(mark, copies), timeout=60.0)
-        finally:
-            if frozen:
-                snapshots.thaw(source)
         try:
             _wait_for_backups(monitor, mark, deadline)
         finally:

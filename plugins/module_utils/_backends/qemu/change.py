@@ -23,7 +23,7 @@ from . import build, command, disks, networks, process
 from .images import ImageCache
 from .machine import Machine
 from .qmp import Monitor
-from .store import Record
+from .store import NEW, Record
 
 _UNPLUG_TIMEOUT = 15.0
 
@@ -54,12 +54,15 @@ def update(
     config = changed_config(before.config, changes)
     for slot, nic in config.get("nics", {}).items():
         config["nics"][slot] = build.complete_nic(nic)
-    files, detached = _disk_files(machine, config, images, deadline)
     alive = machine.is_alive
-    ports = command.assign_ports(config, before.ports)
-    if not alive:
-        _grow_stopped(machine, changes, files)
-    machine.save(config=config, files=files, ports=ports, detached=(*before.detached, *detached))
+    try:
+        files, detached = _disk_files(machine, config, images, deadline)
+        ports = command.assign_ports(config, before.ports)
+        if not alive:
+            _grow_stopped(machine, changes, files)
+        machine.save(config=config, files=files, ports=ports, detached=(*before.detached, *detached))
+    finally:
+        machine.settle_files()
     if alive and live:
         _LiveChange(machine, before, force).make(changes)
     return [
@@ -78,17 +81,14 @@ def _disk_files(
     for slot, disk in wanted.items():
         if slot not in files:
             file = _unused_name(machine, disk.get("format", "qcow2"))
-            path = os.path.join(machine.dir, file)
-            new = os.path.join(machine.dir, f".new-{file}")
-            wanted[slot] = build.make_disk(new, disk, images, deadline)
-            os.rename(new, path)
+            wanted[slot] = build.make_disk(os.path.join(machine.dir, f"{NEW}{file}"), disk, images, deadline)
             files[slot] = file
     return files, [file for slot, file in old.items() if slot not in files]
 
 
 def _unused_name(machine: Machine, image_format: str) -> str:
     number = 0
-    while os.path.lexists(os.path.join(machine.dir, f"disk{number}.{image_format}")):
+    while any(os.path.lexists(os.path.join(machine.dir, f"{new}disk{number}.{image_format}")) for new in ("", NEW)):
         number += 1
     return f"disk{number}.{image_format}"
 
@@ -133,17 +133,24 @@ class _LiveChange:
                     self._make_one(monitor, change)
                 except Error:
                     if position == 0:
-                        record = self._before
-                        self._machine.save(
-                            config=record.config, files=record.files, ports=record.ports, detached=record.detached
-                        )
+                        self._take_back()
                     raise
                 process.write_running(self._machine.dir, self._running)
 
+    def _take_back(self) -> None:
+        """The record as it was; the new disks that it named hold nothing yet."""
+        record, new = self._before, set(self._machine.record.files.values()) - set(self._before.files.values())
+        self._machine.save(config=record.config, files=record.files, ports=record.ports, detached=record.detached)
+        for file in new:
+            os.unlink(os.path.join(self._machine.dir, file))
+
     def _make_one(self, monitor: Monitor, change: Change) -> None:
+        """What is about a device that itself is to come with the next start is left to that."""
         slot = change.path[1] if len(change.path) > 1 else ""
         if change.setting in ("description", "tags", "guest_agent", "template"):
             self._config[change.setting] = change.after
+        elif len(change.path) == 3 and slot not in self._config.get(change.path[0], {}):
+            return
         elif change.setting == "disks.size":
             size = size_in_bytes(change.after, GIB)
             monitor.command("block_resize", {"node-name": slot, "size": size}, timeout=60.0)
@@ -152,35 +159,43 @@ class _LiveChange:
             monitor.command("set_link", {"name": slot, "up": change.after})
             self._config["nics"][slot]["connected"] = change.after
         elif change.setting == "nics.forwards":
-            self._forward(monitor, slot, change.before or (), change.after or ())
+            self._forward(monitor, slot, change.after or ())
         elif change.setting == "cdrom.image":
             self._change_medium(monitor, change.after)
         elif change.setting in ("disks", "nics") and can_plug(slot, self._running):
             if change.after is None:
-                self._unplug(monitor, change.path[0], slot)
+                if slot in self._config.get(change.path[0], {}):
+                    self._unplug(monitor, change.path[0], slot)
             else:
                 self._plug(monitor, change.path[0], slot)
 
-    def _forward(
-        self, monitor: Monitor, slot: str, before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]
-    ) -> None:
-        nic = self._config["nics"].get(slot)
-        if nic is None or nic["network"] != "user":
+    def _forward(self, monitor: Monitor, slot: str, after: Sequence[dict[str, Any]]) -> None:
+        """
+        :raises Conflict: a port of the host is taken; the forwards are as before.
+        """
+        nic = self._config["nics"][slot]
+        if nic["network"] != "user":
             return
-        for forward in before:
-            if forward not in after:
-                monitor.human(f"hostfwd_remove host-{slot} {networks.forward_listener(forward)}")
-        for forward in after:
-            if forward not in before:
-                said = monitor.human(f"hostfwd_add host-{slot} {networks.forward_rule(forward)}").strip()
-                if said:
-                    raise Conflict(
-                        f"Port {forward['host_port']} cannot be forwarded: {said}", advice="Use another host_port."
-                    )
+        before = nic.get("forwards") or []
+        gone, new = ([one for one in these if one not in those] for these, those in ((before, after), (after, before)))
+        for forward in gone:
+            monitor.human(f"hostfwd_remove host-{slot} {networks.forward_listener(forward)}")
+        for position, forward in enumerate(new):
+            said = monitor.human(f"hostfwd_add host-{slot} {networks.forward_rule(forward)}").strip()
+            if said:
+                for added in new[:position]:
+                    monitor.human(f"hostfwd_remove host-{slot} {networks.forward_listener(added)}")
+                for forward_before in gone:
+                    monitor.human(f"hostfwd_add host-{slot} {networks.forward_rule(forward_before)}")
+                raise Conflict(
+                    f"Port {forward['host_port']} cannot be forwarded: {said}", advice="Use another host_port."
+                )
         nic["forwards"] = list(after)
 
     def _change_medium(self, monitor: Monitor, image: str | None) -> None:
         slot = command.cdrom_slot(self._config)
+        if slot != command.cdrom_slot(self._machine.record.config):
+            return
         try:
             if image:
                 medium = {"id": slot, "filename": image, "format": "raw", "read-only-mode": "read-only"}
@@ -209,6 +224,9 @@ class _LiveChange:
         else:
             self._plug_network(monitor, slot, record.config["nics"][slot])
             device = command.nic_device(slot, record.config["nics"][slot], self._running["ports"])
+            if not record.config["nics"][slot]["connected"]:
+                # the name of the host's side: the guest must not see a link even for a moment
+                monitor.command("set_link", {"name": f"host-{slot}", "up": False})
             undo = ("netdev_del", {"id": f"host-{slot}"})
         try:
             monitor.command("device_add", device)
@@ -232,8 +250,25 @@ class _LiveChange:
 
     def _unplug(self, monitor: Monitor, kind: str, slot: str) -> None:
         """Take a device away. The guest has to let go of it: that takes moments, or never comes."""
+        self._eject(monitor, slot)
+        if kind == "disks":
+            monitor.command("blockdev-del", {"node-name": slot})
+            self._running["files"].pop(slot, None)
+        else:
+            monitor.command("netdev_del", {"id": f"host-{slot}"})
+        self._config[kind].pop(slot, None)
+        self._running["ports"].pop(slot, None)
+        self._remember_topology()
+
+    def _eject(self, monitor: Monitor, slot: str) -> None:
         monitor.events.clear()
-        monitor.command("device_del", {"id": slot})
+        try:
+            monitor.command("device_del", {"id": slot})
+        except BackendError as error:
+            if error.facts["code"] != "DeviceNotFound":
+                raise
+            # the guest let go of it after an earlier run had given up
+            return
         try:
             # the first such event is about a part of the device and has no id
             monitor.wait_event(
@@ -245,14 +280,6 @@ class _LiveChange:
                 f"The guest of VM {self._before.name} does not let go of {slot} within {_UNPLUG_TIMEOUT:g} s.",
                 advice="It may not be up yet. Try again, or use apply: next_boot.",
             ) from error
-        if kind == "disks":
-            monitor.command("blockdev-del", {"node-name": slot})
-            self._running["files"].pop(slot, None)
-        else:
-            monitor.command("netdev_del", {"id": f"host-{slot}"})
-        self._config[kind].pop(slot, None)
-        self._running["ports"].pop(slot, None)
-        self._remember_topology()
 
     def _remember_topology(self) -> None:
         """A snapshot's memory fits this hardware from now on."""

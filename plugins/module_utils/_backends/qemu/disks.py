@@ -51,6 +51,27 @@ def grow(path: str, size: int, image_format: str) -> None:
         qemu_img("resize", "-q", "-f", image_format, path, str(size))
 
 
+def any_lies_on(directory: str, base_directory: str) -> bool:
+    """Whether an image in one directory is a linked clone of an image in another."""
+    for name in os.listdir(directory):
+        if name.endswith(".qcow2"):
+            with suppress(BackendError):
+                base = info(os.path.join(directory, name)).get("backing-filename", "")
+                if os.path.dirname(base) == base_directory:
+                    return True
+    return False
+
+
+def virtual_size(path: str) -> int:
+    """The size of the disk that an image holds, from its header alone; 0 where that is not to be read."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(32)
+    except FileNotFoundError:
+        return 0
+    return int.from_bytes(header[24:32], "big") if header.startswith(b"QFI\xfb") else os.path.getsize(path)
+
+
 def repair_leaks(path: str) -> None:
     """Give back clusters that a killed QEMU left behind; nothing else is ever repaired unasked."""
     with suppress(BackendError):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, ClassVar
 
-from ..._errors import BackendError, Error, NotFound
+from ..._errors import BackendError, Conflict, Error, NotFound
 from ..._plan import VM, Change, Op, Plan, Step, differences
 from ..._task import Deadline, Task, TaskState
 from ..base import Apply, Backend, Capabilities, Identity
@@ -21,6 +21,7 @@ from . import process
 from .images import ImageCache
 from .locks import is_held
 from .machine import Machine
+from .shutdown import RESEND, Shutdown
 from .store import Record, Store
 
 _LIVE = ("description", "tags", "guest_agent", "template", "disks", "disks.slot", "disks.size", "nics", "nics.slot")
@@ -55,9 +56,6 @@ CAPABILITIES = Capabilities(
     },
 )
 
-_RESEND = 10.0
-"""Seconds after which a guest is asked again to shut down: while it boots it drops the request."""
-
 
 def default_state_dir() -> str:
     if os.geteuid() == 0:
@@ -77,6 +75,8 @@ class QemuBackend(Backend):
         super().__init__(options)
         self.store = Store(os.path.abspath(options.get("state_dir") or default_state_dir()))
         self._asked: dict[str, float] = {}
+        self._cut: dict[str, tuple[str, ...]] = {}
+        self._held: set[str] = set()
 
     # --- questions
 
@@ -175,6 +175,7 @@ class QemuBackend(Backend):
         A stopped VM may be copied by several at once; of a running one the monitor is needed.
         """
         self.store.prepare()
+        self.store.sweep()
         shared: dict[str, bool] = {}
         for step in plan.steps:
             shared[step.vm["name"]] = False
@@ -183,6 +184,12 @@ class QemuBackend(Backend):
         with ExitStack() as stack:
             for name in sorted(shared):
                 stack.enter_context(self.store.operation(name, shared[name], deadline))
+                if not shared[name]:
+                    self._held.add(name)
+                    stack.callback(self._held.discard, name)
+                record = None if shared[name] else self.store.load(name)
+                if record is not None:
+                    Machine(self.store, record).settle()
             yield
 
     def held_by(self, identity: Identity) -> str | None:
@@ -258,15 +265,16 @@ class QemuBackend(Backend):
         self._machine(step).kill()
 
     def _shutdown(self, step: Step, deadline: Deadline) -> Task:
-        """Begin to shut the guest down; ``poll`` asks again and, if it may, cuts the power at the end."""
+        """Begin to shut the guest down; ``tend`` goes on with it."""
         machine = self._machine(step)
         if machine.status()[0] == "paused":
             # a paused guest hears nothing
             machine.resume(deadline)
         boot = process.read_running(machine.dir).get("boot", "0")
         end = int(time.time() + step.arguments["shutdown_timeout"])
-        identity = f"qemu:shutdown:{machine.record.uuid}:{boot}:{end}:{int(step.arguments['force'])}"
-        return self.poll([Task(identity, self.name, TaskState.RUNNING)])[0]
+        task = Task(Shutdown(machine.record.uuid, boot, end, step.arguments["force"]).id, self.name, TaskState.RUNNING)
+        self.tend([task])
+        return task
 
     def _reset(self, step: Step, deadline: Deadline) -> None:
         with self._machine(step).monitor() as monitor:
@@ -317,39 +325,45 @@ class QemuBackend(Backend):
     # --- tasks
 
     def poll(self, tasks: Sequence[Task]) -> Sequence[Task]:
-        return [self._poll_one(task) for task in tasks]
+        return [self._state_of(task) for task in tasks]
 
-    def _poll_one(self, task: Task) -> Task:
-        match = _TASK_ID.fullmatch(task.id)
-        if not match:
-            raise NotFound(
-                f"'{task.id}' is not the id of a task of backend qemu.",
-                advice="It is what a module returned as task.id.",
-            )
-        if match["end"] is None:
+    def _state_of(self, task: Task) -> Task:
+        shutdown = Shutdown.of(task)
+        if shutdown is None:
             return Task(task.id, self.name, TaskState.SUCCEEDED)
-        record = self._record(Identity(id=match["uuid"]))
-        machine = Machine(self.store, record) if record else None
-        if machine is None or not machine.is_alive or process.read_running(machine.dir).get("boot") != match["boot"]:
-            return Task(task.id, self.name, TaskState.SUCCEEDED)
-        if time.time() >= int(match["end"]):
-            return self._end_of_patience(task, machine, match["force"] == "1")
-        if time.monotonic() - self._asked.get(task.id, -_RESEND) >= _RESEND:
-            self._asked[task.id] = time.monotonic()
-            machine.press_power_button()
-        return Task(task.id, self.name, TaskState.RUNNING)
+        return shutdown.task(self._machine_of(shutdown.uuid), self._cut.get(task.id, ()))
 
-    def _end_of_patience(self, task: Task, machine: Machine, force: bool) -> Task:
+    def _machine_of(self, uuid: str) -> Machine | None:
+        record = self._record(Identity(id=uuid))
+        return Machine(self.store, record) if record else None
+
+    def tend(self, tasks: Sequence[Task]) -> None:
+        """Ask guests again to shut down, and cut the power of those that may be forced and did not."""
+        for task in tasks:
+            shutdown = Shutdown.of(task)
+            machine = self._machine_of(shutdown.uuid) if shutdown else None
+            if shutdown is None or machine is None or shutdown.is_done(machine):
+                continue
+            if shutdown.is_overdue:
+                if shutdown.force:
+                    self._cut_power(shutdown, machine)
+            elif time.monotonic() - self._asked.get(task.id, -RESEND) >= RESEND:
+                self._asked[task.id] = time.monotonic()
+                machine.press_power_button()
+
+    def _cut_power(self, shutdown: Shutdown, machine: Machine) -> None:
+        """Inside the operation lock, since the VM may be being started again; where it is held, at a later poll."""
         name = machine.record.name
-        if force:
-            process.kill(machine.dir)
-            text = f"The guest of VM {name} did not shut down in time; its power was cut."
-            return Task(task.id, self.name, TaskState.SUCCEEDED, warnings=(text,))
-        text = f"The guest of VM {name} did not shut down in time. It may have no system, or ignore the power button."
-        return Task(task.id, self.name, TaskState.FAILED, error=f"{text} Use force: true to cut its power then.")
-
-
-_TASK_ID = re.compile(r"qemu:[a-z_]+:(?P<uuid>[0-9a-f-]{36})(:(?P<boot>[0-9a-f]+):(?P<end>\d+):(?P<force>[01]))?")
+        with ExitStack() as stack:
+            if name not in self._held:
+                try:
+                    stack.enter_context(self.store.operation(name, False, Deadline(0)))
+                except Conflict:
+                    return
+            if not shutdown.is_done(machine):
+                process.kill(machine.dir)
+                text = f"The guest of VM {name} did not shut down in time; its power was cut."
+                self._cut[shutdown.id] = (text,)
 
 
 def _pending(machine: Machine) -> dict[str, Any]:
@@ -367,7 +381,8 @@ def _agent_facts(machine: Machine, state: str) -> dict[str, Any]:
     from .networks import addresses
 
     if state == "running":
-        with suppress(Error), machine.agent() as agent:
+        # a guest can send anything, also what is no list of interfaces
+        with suppress(Error, AttributeError, KeyError, TypeError), machine.agent() as agent:
             interfaces = agent.command("guest-network-get-interfaces")
             return {"agent": {"running": True, "interfaces": interfaces}, "addresses": addresses(interfaces)}
     return {"agent": {"running": False, "interfaces": []}, "addresses": []}

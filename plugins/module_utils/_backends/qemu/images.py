@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +29,9 @@ def split_checksum(checksum: str) -> tuple[str, str]:
     :raises InvalidRequest: it is written otherwise.
     """
     algorithm, _colon, digest = checksum.partition(":")
-    if algorithm not in _ALGORITHMS or len(digest) != hashlib.new(algorithm).digest_size * 2:
+    if algorithm not in _ALGORITHMS or not re.fullmatch(
+        f"[0-9a-f]{{{hashlib.new(algorithm).digest_size * 2}}}", digest
+    ):
         raise InvalidRequest(
             f"'{checksum}' is not a checksum.", advice="Write sha256: or sha512: and the digest in hexadecimal."
         )
@@ -138,7 +141,9 @@ class ImageCache:
 
 def _require_file(source: str) -> None:
     if "://" in source:
-        raise InvalidRequest(f"{source}: a source is a file of the host, or a URL with http or https.")
+        raise InvalidRequest(
+            f"{_without_password(source)}: a source is a file of the host, or a URL with http or https."
+        )
     if not os.path.isabs(source):
         raise InvalidRequest(
             f"{source}: a file is named by its whole path, since it lies on the host that runs the VM."

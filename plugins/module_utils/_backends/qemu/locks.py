@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..._errors import Conflict
+from ..._errors import Conflict, TransportError
 from ..._task import Deadline
 
 EXCLUSIVE = fcntl.LOCK_EX
@@ -60,8 +60,12 @@ def hold(path: str, mode: int, deadline: Deadline, what: str) -> Iterator[None]:
 
     :param what: for the message, what the lock guards.
     :raises Conflict: someone else holds it until the deadline.
+    :raises TransportError: its directory is gone.
     """
-    descriptor = wait_for_lock(path, mode, deadline)
+    try:
+        descriptor = wait_for_lock(path, mode, deadline)
+    except FileNotFoundError as error:
+        raise TransportError(f"{what} is gone: {error}.") from error
     if descriptor is None:
         raise Conflict(
             f"{what} is busy: another operation holds it for more than {deadline.seconds:g} s.",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,17 +15,20 @@ from dataclasses import replace
 from typing import Any
 
 from ..._errors import BackendError, Conflict, Error, TransportError
-from ..._fields import natural
+from ..._fields import GIB, natural, size_in_bytes
 from ..._task import Deadline
 from . import command, disks, networks, process, seed
 from .locks import EXCLUSIVE, hold
 from .qmp import Agent, Monitor
-from .store import Record, Store
+from .store import NEW, Record, Store
 
 SUSPEND_TAG = ".suspend"
 """The internal snapshot of a VM suspended to disk; no snapshot of a user can have this name."""
 
 CLONE_NODE = "clone-"
+
+_PATIENCE = 5.0
+"""Seconds that a QEMU may be silent."""
 
 STATES = {
     "running": "running",
@@ -76,6 +80,29 @@ class Machine:
         running = process.read_running(self.dir) if self.is_alive else {}
         return {name: value for name, value in running.items() if name != "boot"} or self.recorded()
 
+    # --- what a killed run left
+
+    def settle(self) -> None:
+        """Finish or undo what a killed run left half done. The operation lock says that nobody is at it any more."""
+        self.settle_files()
+        if self.is_alive:
+            if self._ask_status() == "prelaunch":
+                process.kill(self.dir)
+            else:
+                self.thaw()
+
+    def settle_files(self) -> None:
+        """Put new disks in place that the record knows, and remove whatever else is unfinished."""
+        for name in os.listdir(self.dir):
+            path = os.path.join(self.dir, name)
+            target = name[len(NEW) :]
+            if name.startswith(NEW) and target in self.record.files.values():
+                os.rename(path, os.path.join(self.dir, target))
+            elif name.startswith(seed.STAGING):
+                shutil.rmtree(path, ignore_errors=True)
+            elif name.startswith(NEW):
+                os.unlink(path)
+
     # --- what it is doing
 
     def status(self) -> tuple[str, str]:
@@ -88,18 +115,22 @@ class Machine:
         if native == "prelaunch":
             return self._off_state(), native
         if native == "restore-vm":
-            return ("unknown" if self.record.reverting else "suspended" if self.record.suspended else "paused"), native
+            return "suspended" if self.record.suspended else "unknown", native
         return STATES.get(native, "unknown"), native
 
     def _off_state(self) -> str:
         return "suspended" if self.record.suspended else "stopped"
 
     def _ask_status(self) -> str | None:
-        try:
-            with self.info_monitor() as monitor:
-                return monitor.command("query-status", timeout=5.0)["status"]
-        except (Error, FileNotFoundError):
-            return None
+        """QEMU's run state, None where it tells none. One that another run is just starting does not listen yet."""
+        deadline = Deadline(_PATIENCE)
+        for _turn in deadline.intervals(0.02, 0.2):
+            with suppress(Error), self.info_monitor() as monitor:
+                return monitor.command("query-status", timeout=_PATIENCE)["status"]
+            lost = not os.path.isdir(self.run_dir) and deadline.left < _PATIENCE - 0.5
+            if lost or not self.is_alive:
+                break
+        return None
 
     @contextmanager
     def info_monitor(self) -> Iterator[Monitor]:
@@ -127,6 +158,31 @@ class Machine:
         with turn, Agent(self.run_dir, timeout) as agent:
             yield agent
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The guest's file systems written out and still, where it has an agent that can."""
+        if self.record.config.get("guest_agent"):
+            with suppress(Error), self.agent() as agent:
+                with open(self._frozen_mark, "wb"):
+                    pass
+                agent.command("guest-fsfreeze-freeze", timeout=30.0)
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def thaw(self) -> None:
+        """Let the guest write again, if it was kept from it: by this run, or by one that was killed over it."""
+        if os.path.exists(self._frozen_mark):
+            with suppress(TransportError), self.agent() as agent:
+                with suppress(BackendError):
+                    agent.command("guest-fsfreeze-thaw", timeout=30.0)
+                os.unlink(self._frozen_mark)
+
+    @property
+    def _frozen_mark(self) -> str:
+        return os.path.join(self.run_dir, "frozen")
+
     # --- power
 
     def start(self, deadline: Deadline, load: str = "") -> None:
@@ -140,12 +196,12 @@ class Machine:
         life = process.claim_life(self.dir)
         taps: dict[str, int] = {}
         try:
+            process.fresh_run_dir(self.dir, {**self.recorded(), "boot": process.new_boot_id()})
             for slot, nic in self.record.config.get("nics", {}).items():
                 if networks.kind_of(nic["network"]) == "bridge":
                     taps[slot] = networks.open_tap(nic["network"])
             accelerator = process.accelerator(self.record.config.get("native", {}).get("accel", "auto"))
             arguments = command.CommandLine(self.record, self.dir, accelerator, taps).arguments()
-            process.fresh_run_dir(self.dir, {**self.recorded(), "boot": process.new_boot_id()})
             monitor = process.spawn(self.dir, arguments, self.record.uuid, life, list(taps.values()))
         finally:
             for descriptor in (life, *taps.values()):
@@ -164,10 +220,18 @@ class Machine:
             count = command.port_count(ports)
             if (ports, count) != (self.record.ports, self.record.port_count):
                 self.save(ports=ports, port_count=count)
+            self._grow_pending()
         if "cloud_init" in config:
             macs = {slot: nic["mac"] for slot, nic in config.get("nics", {}).items()}
             files = seed.documents(self.record.name, self.record.uuid, config["cloud_init"], macs)
             seed.write(os.path.join(self.dir, "seed.iso"), files)
+
+    def _grow_pending(self) -> None:
+        """A disk that was to grow while its image was in use grows at the next start."""
+        for slot, disk in self.record.config.get("disks", {}).items():
+            path, size = os.path.join(self.dir, self.record.files[slot]), size_in_bytes(disk["size"], GIB)
+            if disks.virtual_size(path) < size:
+                disks.grow(path, size, disk["format"])
 
     def _begin(self, monitor: Monitor, load: str, deadline: Deadline) -> None:
         try:
@@ -176,9 +240,9 @@ class Machine:
                     monitor.command("set_link", {"name": slot, "up": False})
             if load:
                 self.load_memory(monitor, load, deadline)
-            if self.record.suspended:
+            if self.record.suspended or self.record.reverting:
                 # before the guest runs: a crash may lose the memory, but never bring old memory to new disks
-                self.save(suspended=False)
+                self.save(suspended=False, reverting=None)
             monitor.command("cont")
             if load == SUSPEND_TAG:
                 self.delete_memory(monitor, SUSPEND_TAG, deadline)
@@ -218,6 +282,8 @@ class Machine:
         """Save the memory into the first disk and end the process."""
         with self.monitor() as monitor:
             monitor.command("stop")
+            if self.record.suspended:
+                self.save(suspended=False)
             self.delete_memory(monitor, SUSPEND_TAG, deadline)
             try:
                 self.save_memory(monitor, SUSPEND_TAG, deadline)

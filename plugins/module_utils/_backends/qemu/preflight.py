@@ -10,14 +10,17 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..._errors import Conflict, InvalidRequest, NotFound
+from ..._errors import BackendError, Conflict, InvalidRequest, NotFound, Unsupported
 from ..._fields import GIB, size_in_bytes
 from ..._plan import Op, Step
-from . import build, command, networks, snapshots, tools
+from . import build, command, disks, networks, snapshots, tools
 from .change import changed_config
 from .images import ImageCache
 from .machine import Machine
 from .store import Store
+
+_HARMLESS = ("description", "tags", "guest_agent")
+"""Settings that saved memory does not care for."""
 
 
 class Preflight:
@@ -51,6 +54,7 @@ class Preflight:
         settings = step.arguments["settings"]
         tools.require_qemu()
         tools.program("qemu-img")
+        _check_native(settings.get("native", {}))
         self._check_config(settings)
         self._check_new_disks(settings.get("disks", {}))
         if settings.get("firmware") == "uefi":
@@ -88,6 +92,11 @@ class Preflight:
     def _update(self, step: Step, machine: Machine | None) -> None:
         changes = step.arguments["changes"]
         config = changed_config(machine.record.config if machine else step.vm, changes)
+        if any(change.setting == "native" for change in changes):
+            _check_native(config.get("native", {}))
+            _require_same_machine(machine, config)
+        if machine and any(change.setting not in _HARMLESS for change in changes):
+            _require_awake(machine, "be changed")
         self._check_config(config)
         new = {change.path[1]: change.after for change in changes if change.setting == "disks" and change.after}
         self._check_new_disks(new)
@@ -125,6 +134,7 @@ class Preflight:
     def _snapshot(self, step: Step, machine: Machine | None) -> None:
         snapshots.check_name(step.arguments["snapshot"])
         if machine:
+            _require_awake(machine, "have a snapshot taken")
             machine.require_snapshot_formats()
             if step.arguments.get("memory"):
                 machine.require_disk_for_memory()
@@ -141,8 +151,13 @@ class Preflight:
         """
         dependents = []
         for name in self._store.names():
-            record = self._store.load(name)
-            if record and record.base == machine.record.uuid:
+            try:
+                record = self._store.load(name)
+                depends = record is not None and record.base == machine.record.uuid
+            except BackendError:
+                # its record is damaged; its images still tell
+                depends = disks.any_lies_on(self._store.vm_dir(name), machine.dir)
+            if depends:
                 dependents.append(name)
         if dependents:
             raise Conflict(
@@ -162,11 +177,13 @@ class Preflight:
             raise NotFound(f"cdrom: there is no file {image} on {os.uname().nodename}.")
         if "cloud_init" in config:
             tools.program("genisoimage", "mkisofs", "xorrisofs")
-        if config.get("native"):
-            _check_native(config["native"])
+        for name in ("kernel", "initrd"):
+            path = config.get("native", {}).get(name)
+            if path and not os.path.isfile(path):
+                raise NotFound(f"native: {name}: there is no file {path} on {os.uname().nodename}.")
 
-    def _check_new_disks(self, disks: Mapping[str, Mapping[str, Any]]) -> None:
-        for slot, disk in disks.items():
+    def _check_new_disks(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+        for slot, disk in wanted.items():
             if "source" in disk:
                 self._images.check(disk["source"], disk.get("checksum"))
             elif "size" not in disk:
@@ -189,10 +206,33 @@ def _check_nic(slot: str, nic: Mapping[str, Any]) -> None:
 
 
 def _check_native(native: Mapping[str, Any]) -> None:
-    from ..._schema import QEMU_NATIVE, require_valid
+    if native:
+        from ..._schema import QEMU_NATIVE, require_valid
 
-    require_valid("native", native, QEMU_NATIVE)
-    for name in ("kernel", "initrd"):
-        path = native.get(name)
-        if path and not os.path.isfile(path):
-            raise NotFound(f"native: {name}: there is no file {path} on {os.uname().nodename}.")
+        require_valid("native", native, QEMU_NATIVE)
+
+
+def _require_same_machine(machine: Machine | None, config: Mapping[str, Any]) -> None:
+    """
+    :raises Unsupported: the machine type would change: the guest and its snapshots know the one it was made with.
+    """
+    if machine is None:
+        return
+    before = machine.record.config.get("native", {}).get("machine")
+    wanted = config.get("native", {}).get("machine")
+    if wanted not in (None, before, machine.record.machine):
+        raise Unsupported(
+            f"VM {machine.record.name} has machine {machine.record.machine}, which cannot change once the VM exists.",
+            setting="native",
+        )
+
+
+def _require_awake(machine: Machine, what: str) -> None:
+    """
+    :raises Conflict: the VM is suspended: its memory fits its disks and hardware as they are.
+    """
+    if machine.record.suspended:
+        raise Conflict(
+            f"VM {machine.record.name} is suspended and cannot {what}: its memory would not fit any more.",
+            advice="Resume it first.",
+        )

@@ -29,7 +29,7 @@ from .locks import EXCLUSIVE, is_held, wait_for_lock
 from .qmp import Monitor
 from .store import write_atomically
 
-_CPU_FLAGS = (" vmx", " svm")
+_CPU_FLAGS = {"vmx", "svm"}
 
 
 def run_dir(vm_dir: str) -> str:
@@ -64,7 +64,7 @@ def accelerator(wanted: str, device: str = "/dev/kvm", cpuinfo: str = "/proc/cpu
             flags = next((line for line in file if line.startswith("flags")), "")
     except OSError:
         return "tcg"
-    return "kvm" if any(flag in flags for flag in _CPU_FLAGS) else "tcg"
+    return "kvm" if _CPU_FLAGS & {*flags.split()} else "tcg"
 
 
 def spawn(vm_dir: str, arguments: Sequence[str], uuid: str, life: int, descriptors: Sequence[int]) -> Monitor:
@@ -132,14 +132,30 @@ def was_killed(vm_dir: str) -> bool:
 
 
 def pid_of(vm_dir: str) -> int | None:
-    """The process that holds the pidfile's lock, which is QEMU itself and nobody who got its number later."""
+    """The process that holds the pidfile's lock, which is QEMU itself and nobody who got its number later.
+
+    Where the pidfile was lost it is the process that works in the directory and has the life lock open.
+    """
     try:
         with open(os.path.join(run_dir(vm_dir), "pid"), "rb") as file:
             asked = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
             answer = struct.unpack("hhqqi", fcntl.fcntl(file, fcntl.F_GETLK, asked))
     except FileNotFoundError:
-        return None
+        return _pid_in(vm_dir)
     return answer[4] if answer[0] != fcntl.F_UNLCK else None
+
+
+def _pid_in(vm_dir: str) -> int | None:
+    directory = os.path.realpath(run_dir(vm_dir))
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            works_here = os.readlink(f"/proc/{pid}/cwd") in (directory, f"{directory} (deleted)")
+            if works_here and any(
+                os.path.samefile(f"/proc/{pid}/fd/{number}", os.path.join(vm_dir, "run.lock"))
+                for number in os.listdir(f"/proc/{pid}/fd")
+            ):
+                return int(pid)
+    return None
 
 
 def wait_dead(vm_dir: str, seconds: float) -> bool:

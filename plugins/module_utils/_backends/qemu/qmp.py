@@ -17,6 +17,9 @@ from typing import Any
 
 from ..._errors import BackendError, TransportError
 
+_LONGEST = 64 * 1024 * 1024
+"""Bytes of the longest line that is waited for."""
+
 
 class _Lines:
     """A socket of a run directory that carries one JSON document per line."""
@@ -25,16 +28,17 @@ class _Lines:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._buffer = b""
         self._name = name
-        directory = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._socket.settimeout(timeout)
         try:
-            self._socket.settimeout(timeout)
-            # a socket's path may have 107 bytes at most; this one is short wherever the directory is
-            self._socket.connect(f"/proc/self/fd/{directory}/{name}")
+            directory = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                # a socket's path may have 107 bytes at most; this one is short wherever the directory is
+                self._socket.connect(f"/proc/self/fd/{directory}/{name}")
+            finally:
+                os.close(directory)
         except OSError as error:
             self._socket.close()
             raise TransportError(f"QEMU does not listen on {run_dir}/{name}: {error}.") from error
-        finally:
-            os.close(directory)
 
     def close(self) -> None:
         self._socket.close()
@@ -49,9 +53,11 @@ class _Lines:
     def receive(self, end: float) -> dict[str, Any]:
         """The next document before the monotonic moment ``end``.
 
-        :raises TransportError: none came, or QEMU went away.
+        :raises TransportError: none came, QEMU went away, or what came is none: a guest can send anything.
         """
         while b"\n" not in self._buffer:
+            if len(self._buffer) > _LONGEST:
+                raise TransportError(f"What came on QEMU's {self._name} has no end.")
             left = end - time.monotonic()
             if left <= 0:
                 raise TransportError(f"QEMU did not answer on its {self._name}.")
@@ -64,7 +70,13 @@ class _Lines:
                 raise TransportError(f"QEMU closed its {self._name}.")
             self._buffer += data
         line, self._buffer = self._buffer.split(b"\n", 1)
-        return json.loads(line.split(b"\xff")[-1])
+        try:
+            document = json.loads(line.split(b"\xff")[-1])
+        except (ValueError, RecursionError) as error:
+            raise TransportError(f"What came on QEMU's {self._name} is not JSON: {line[:80]!r}.") from error
+        if not isinstance(document, dict):
+            raise TransportError(f"What came on QEMU's {self._name} is no answer: {line[:80]!r}.")
+        return document
 
 
 class Monitor(_Lines):
@@ -169,6 +181,8 @@ class Agent(_Lines):
         """
         self.begin(name, arguments)
         answer = self.receive(time.monotonic() + timeout)
-        if "error" in answer:
-            raise BackendError(f"The guest agent refused {name}: {answer['error']['desc']}", command=name)
+        if "return" not in answer:
+            error = answer.get("error")
+            said = error.get("desc") if isinstance(error, dict) else answer
+            raise BackendError(f"The guest agent refused {name}: {said}", command=name)
         return answer["return"]

@@ -14,6 +14,9 @@ from typing import Any
 
 from . import tools
 
+STAGING = ".seed-"
+"""Prefix of the directory in which a CD is made."""
+
 
 def documents(name: str, uuid: str, settings: dict[str, Any], macs: dict[str, str]) -> dict[str, str]:
     """The files of the seed. YAML is a superset of JSON, so each is written as JSON.
@@ -32,7 +35,7 @@ def documents(name: str, uuid: str, settings: dict[str, Any], macs: dict[str, st
 
 def write(path: str, files: dict[str, str]) -> None:
     """Write the CD. Its files hold secrets: they lie beside it, in a directory of mode 0700, only while it is made."""
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(path), prefix=".seed-") as directory:
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path), prefix=STAGING) as directory:
         for name, content in files.items():
             with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
                 file.write(content)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Container
 from contextlib import suppress
 from typing import Any
 
@@ -51,6 +52,8 @@ def read(machine: Machine) -> dict[str, dict[str, Any]]:
         if any(having) or not having:
             found[name] = {key: entry[key] for key in ("parent", "time", "description", "memory", "config")}
             found[name]["complete"] = all(having)
+    for entry in found.values():
+        entry["parent"] = _nearest(machine, entry["parent"], found)
     present = [on_disk[path] for path in machine.disk_paths() if path in on_disk]
     for name in sorted({name for tags in present for name in tags} - found.keys() - {SUSPEND_TAG}):
         saved = [tags[name] for tags in present if name in tags]
@@ -65,24 +68,37 @@ def read(machine: Machine) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _nearest(machine: Machine, name: str | None, found: Container[str]) -> str | None:
+    """The snapshot itself or the next above it that is there: a killed run may leave the record of one that is not."""
+    while name is not None and name not in found:
+        name = machine.record.snapshots.get(name, {}).get("parent")
+    return name
+
+
 def take(machine: Machine, name: str, description: str, memory: bool, deadline: Deadline) -> None:
     """Take a snapshot of all disks, and of the memory of a live VM if asked for."""
     record = machine.record
+    found = read(machine)
+    snapshots = {
+        other: {**one, "parent": found[other]["parent"]}
+        for other, one in record.snapshots.items()
+        if other in found and other != name
+    }
     entry = {
         **machine.present(),
-        "parent": record.current,
+        "parent": _nearest(machine, record.current, snapshots),
         "time": int(time.time()),
         "description": description,
         "memory": memory,
     }
-    snapshots = record.snapshots
     _forget_stale(machine, name, deadline)
     machine.save(snapshots={**snapshots, name: entry}, current=name)
     try:
         _take_images(machine, name, memory, deadline)
     except Error:
-        _delete_images(machine, name, machine.disk_paths(entry["files"]), deadline)
-        machine.save(snapshots=snapshots, current=record.current)
+        with suppress(Error):
+            _delete_images(machine, name, machine.disk_paths(entry["files"]), deadline)
+            machine.save(snapshots=snapshots, current=entry["parent"])
         raise
 
 
@@ -94,30 +110,12 @@ def _take_images(machine: Machine, name: str, memory: bool, deadline: Deadline) 
         if memory:
             machine.save_memory(monitor, name, deadline)
             return
-        frozen = freeze(machine)
-        try:
+        with machine.frozen():
             actions = [
                 {"type": "blockdev-snapshot-internal-sync", "data": {"device": node, "name": name}}
                 for node in machine.nodes()
             ]
             monitor.command("transaction", {"actions": actions}, timeout=60.0)
-        finally:
-            if frozen:
-                thaw(machine)
-
-
-def freeze(machine: Machine) -> bool:
-    """Have the guest write out its file systems, where it has an agent that can."""
-    if machine.record.config.get("guest_agent"):
-        with suppress(Error), machine.agent() as agent:
-            agent.command("guest-fsfreeze-freeze", timeout=30.0)
-            return True
-    return False
-
-
-def thaw(machine: Machine) -> None:
-    with suppress(Error), machine.agent() as agent:
-        agent.command("guest-fsfreeze-thaw", timeout=30.0)
 
 
 def describe(machine: Machine, name: str, description: str) -> None:
@@ -192,19 +190,22 @@ def revert(machine: Machine, name: str, start: bool, deadline: Deadline) -> None
     _restore_settings(machine, name, entry)
     if entry["memory"]:
         machine.start(deadline, load=name)
-    elif start:
+        return
+    machine.save(reverting=None)
+    if start:
         machine.start(deadline)
 
 
 def _revert_live(machine: Machine, name: str, entry: dict[str, Any], deadline: Deadline) -> None:
-    machine.save(reverting=name)
     try:
         with machine.monitor() as monitor:
             monitor.command("stop")
+            machine.save(reverting=name)
             machine.load_memory(monitor, name, deadline)
             boot = process.read_running(machine.dir)["boot"]
             _restore_settings(machine, name, entry)
             process.write_running(machine.dir, {**machine.recorded(), "boot": boot})
+            machine.save(reverting=None)
             monitor.command("cont")
     except Error:
         # after a failed load disks and memory may be of different times: such a VM must not run
@@ -222,7 +223,6 @@ def _restore_settings(machine: Machine, name: str, entry: dict[str, Any]) -> Non
         port_count=entry["port_count"],
         detached=tuple(sorted(detached)),
         current=name,
-        reverting=None,
         suspended=False,
     )
 

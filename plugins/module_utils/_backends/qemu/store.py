@@ -34,6 +34,9 @@ from .locks import EXCLUSIVE, SHARED, hold, lock_descriptor, try_lock
 
 SCHEMA = 1
 
+NEW = ".new-"
+"""Files with this prefix are unfinished."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -131,7 +134,7 @@ class Store:
                     advice="Use the version that wrote it.",
                 )
             return Record(**content)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if os.path.lexists(self.vm_dir(name)):
                 raise Conflict(
                     f"{self.vm_dir(name)} exists, but was not made by anyvirt.compute: it has no vm.json.",
@@ -187,7 +190,6 @@ class Store:
     @contextmanager
     def _in_trash(self) -> Iterator[str]:
         self.prepare()
-        self.sweep()
         with hold(self.path(".locks", ".sweep"), SHARED, Deadline(30), "The staging directory"):
             directory = tempfile.mkdtemp(dir=self.path(".trash"))
             descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
@@ -217,7 +219,7 @@ class Store:
 
 def write_atomically(path: str, content: bytes, keep_old: bool = False) -> None:
     """Replace a file's content, all or nothing, and have it on the disk when this returns. Mode 0600."""
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=NEW)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
