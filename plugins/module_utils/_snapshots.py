@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._errors import Conflict, InvalidRequest, NotFound
+from ._fields import VM_FIELDS
 from ._plan import VM, Op, Plan, Step, unchanged
 
 _AGE = re.compile(r"(\d+)([mhdw])")
@@ -95,6 +96,15 @@ def plan_reverted(vm: VM, name: str, *, force: bool, start: bool, disks: Sequenc
     settings = {key: value for key, value in vm.items() if key not in ("pending", "native_state")}
     after = {**settings, **existing.get("config", {}), "state": state}
     return Plan(vm, after, (), (Step(Op.REVERT, vm, {"snapshot": name, "start": start}),))
+
+
+def _at_snapshot(vm: VM, config: Mapping[str, Any] | None) -> VM:
+    """The VM with the settings of then, and none that it got since."""
+    if config is None:
+        return {key: value for key, value in vm.items() if key != "pending"}
+    placed = ("name", "node", "pool")
+    kept = {key: value for key, value in vm.items() if key in placed or key not in {*VM_FIELDS, "pending"}}
+    return {**kept, "template": False, "tags": [], **config}
 
 
 def _plan_disks_reverted(vm: VM, name: str, disks: Sequence[str]) -> Plan:

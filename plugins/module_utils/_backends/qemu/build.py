@@ -109,6 +109,9 @@ def clone(source: Machine, name: str, *, snapshot: str = "", linked: bool = Fals
     """
     kept = source.record.snapshots[snapshot] if snapshot in source.record.snapshots else source.present()
     config = deepcopy(kept["config"])
+    if not snapshot:
+        # what waits for a restart of the source is wanted of the copy; the disks are those that there are
+        config = {**deepcopy(source.record.config), "disks": config.get("disks", {})}
     config.pop("template", None)
     for nic in config.get("nics", {}).values():
         nic["mac"] = random_mac()
