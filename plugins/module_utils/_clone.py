@@ -31,7 +31,9 @@ def plan_clone(
         if snapshot not in source["snapshots"]:
             known = ", ".join(sorted(source["snapshots"])) or "none"
             raise NotFound(f"VM {source['name']} has no snapshot {snapshot}.", advice=f"It has: {known}.")
-        origin = {**source, **source["snapshots"][snapshot].get("config", {})}
+        from ._snapshots import at_snapshot
+
+        origin = at_snapshot(source, source["snapshots"][snapshot].get("config"))
     needs = ((Op.CLONE_LINKED,) if linked else ()) + ((Op.CLONE_SNAPSHOT,) if snapshot else ())
     step = Step(Op.CLONE, {"name": name}, {"snapshot": snapshot, "linked": linked}, needs, source)
     copy = backend.clone_of(origin, name)

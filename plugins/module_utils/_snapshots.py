@@ -93,17 +93,17 @@ def plan_reverted(vm: VM, name: str, *, force: bool, start: bool, disks: Sequenc
     if disks:
         return _plan_disks_reverted(vm, name, disks)
     state = "running" if existing["memory"] or start else "stopped"
-    settings = {key: value for key, value in vm.items() if key not in ("pending", "native_state")}
-    after = {**settings, **existing.get("config", {}), "state": state}
+    after = {**at_snapshot(vm, existing.get("config")), "state": state}
     return Plan(vm, after, (), (Step(Op.REVERT, vm, {"snapshot": name, "start": start}),))
 
 
-def _at_snapshot(vm: VM, config: Mapping[str, Any] | None) -> VM:
+def at_snapshot(vm: VM, config: Mapping[str, Any] | None) -> VM:
     """The VM with the settings of then, and none that it got since."""
+    kept = {key: value for key, value in vm.items() if key not in ("pending", "native_state")}
     if config is None:
-        return {key: value for key, value in vm.items() if key != "pending"}
+        return kept
     placed = ("name", "node", "pool")
-    kept = {key: value for key, value in vm.items() if key in placed or key not in {*VM_FIELDS, "pending"}}
+    kept = {key: value for key, value in kept.items() if key in placed or key not in VM_FIELDS}
     return {**kept, "template": False, "tags": [], **config}
 
 

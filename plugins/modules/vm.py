@@ -68,6 +68,11 @@ options:
       - Take a CD from a guest that has locked its tray.
     type: bool
     default: false
+  shutdown_timeout:
+    description:
+      - With O(state=stopped), how many seconds the guest has to shut down. With V(0) and O(force) it is not asked.
+    type: int
+    default: 120
   purge:
     description:
       - With O(state=absent), also take away what refers to the VM elsewhere on the backend.
@@ -625,7 +630,15 @@ def decide(session: Session, current: VM | None) -> Plan:
     plan = plan_new(session) if current is None else plan_settings(current, session.wanted(), force=force)
     if state == "present":
         return plan
-    return plan.and_then(plan_power(plan.after, state, session.backend.capabilities.operations, force=force))
+    return plan.and_then(
+        plan_power(
+            plan.after,
+            state,
+            session.backend.capabilities.operations,
+            force=force,
+            shutdown_timeout=session.params["shutdown_timeout"],
+        )
+    )
 
 
 def run(session: Session) -> Result:
@@ -641,6 +654,7 @@ def main() -> None:
             clone_from=CLONE_FROM,
             force={"type": "bool", "default": False},
             purge={"type": "bool", "default": False},
+            shutdown_timeout={"type": "int", "default": 120},
             **SETTINGS,
             **READINESS,
             **waiting(1800),

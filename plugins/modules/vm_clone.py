@@ -429,6 +429,8 @@ from ..module_utils._spec import BULK, CONNECTION, SETTINGS, settings_of, waitin
 def decide(session: Session, current: VM | None, clone: dict[str, Any]) -> Plan:
     params = session.params
     wanted = normalised(settings_of({**params, **{key: value for key, value in clone.items() if value is not None}}))
+    if params["source"] in (clone["name"], (current or {}).get("id")):
+        raise InvalidRequest(f"VM {clone['name']} cannot be cloned to its own name.")
     if current is not None:
         return plan_settings(current, wanted)
     source = session.read(Identity.either(params["source"]), ("config", "snapshots"))

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Build a tiny real Linux guest for tests and the demo from packages of the distribution.
 
     python3 tests/guest/build.py --output DIR
@@ -23,7 +22,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -179,11 +178,19 @@ def closure(kernel_package: str) -> list[str]:
 
 def run(*command: str, cwd: Path | None = None) -> str:
     """Output of a command, or a BuildError with what it said."""
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+    environment = {**os.environ, "LC_ALL": "C"}
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
     if result.returncode == 0:
         return result.stdout
     hint = "; is the package list fresh? run: apt-get update" if command[0].startswith("apt-") else ""
     raise BuildError(f"{' '.join(command[:3])} failed: {result.stderr.strip()}{hint}")
+
+
+def first(paths: Iterable[Path], what: str) -> Path:
+    """The first of the paths, or a BuildError that says what there is not."""
+    for path in paths:
+        return path
+    raise BuildError(f"the packages have no {what.removeprefix('a ')}")
 
 
 # Kernel and initrd
@@ -191,7 +198,7 @@ def run(*command: str, cwd: Path | None = None) -> str:
 
 def make_products(root: Path, target: Path) -> str:
     """Write the four files from the unpacked packages below `root`; return the kernel's release."""
-    image = next((root / "boot").glob("vmlinuz-*"))
+    image = first((root / "boot").glob("vmlinuz-*"), "a kernel")
     release = image.name.removeprefix("vmlinuz-")
     bzimage = image.read_bytes()
     (target / "bzImage").write_bytes(bzimage)
@@ -206,7 +213,7 @@ def guest_files(root: Path, release: str) -> Iterator[tuple[str, bytes | str]]:
     """Path and content of each file of the guest; a `str` is the target of a symbolic link."""
     yield from ((name, (HERE / source).read_bytes()) for name, source in SCRIPTS.items())
     yield from ((name, text.encode()) for name, text in TEXTS.items())
-    busybox = next(path for path in (root / "bin/busybox", root / "usr/bin/busybox") if path.exists())
+    busybox = first((path for path in (root / "bin/busybox", root / "usr/bin/busybox") if path.exists()), "busybox")
     yield "bin/busybox", busybox.read_bytes()
     for applet in run(str(busybox), "--list-full").split():
         if applet not in ("bin/busybox", "sbin/shutdown"):
@@ -218,7 +225,7 @@ def guest_files(root: Path, release: str) -> Iterator[tuple[str, bytes | str]]:
 def agent_files(root: Path) -> Iterator[tuple[str, bytes]]:
     """qemu-ga with its libraries, resolved by the loader of the same packages and not by the host's."""
     agent = root / "usr/sbin/qemu-ga"
-    loader = next(path for path in root.glob("**/ld-linux-x86-64.so.2") if path.is_file())
+    loader = first((path for path in root.glob("**/ld-linux-x86-64.so.2") if path.is_file()), "a loader")
     folders = [str(root / prefix / "lib/x86_64-linux-gnu") for prefix in ("", "usr")]
     yield "usr/sbin/qemu-ga", agent.read_bytes()
     yield "lib64/ld-linux-x86-64.so.2", loader.read_bytes()
@@ -230,7 +237,8 @@ def agent_files(root: Path) -> Iterator[tuple[str, bytes]]:
 
 def module_files(root: Path, release: str) -> Iterator[tuple[str, bytes]]:
     """The modules with what they depend on, and the indexes that modprobe reads (packages do not carry them)."""
-    base = next(path for path in (root / "lib/modules", root / "usr/lib/modules") if path.is_dir()) / release
+    trees = (path for path in (root / "lib/modules", root / "usr/lib/modules") if path.is_dir())
+    base = first(trees, "kernel modules") / release
     paths = {path.name.partition(".ko")[0].replace("-", "_"): path for path in (base / "kernel").rglob("*.ko*")}
     roots = [name.replace("-", "_") for name in (*MODULES, *LAZY_MODULES)]
     queue, needs, aliases = [name for name in roots if name in paths], {}, []

@@ -3,7 +3,6 @@
 export PATH=/sbin:/usr/sbin:/bin:/usr/bin HOME=/
 
 seed() { # host name and checksum from a cloud-init NoCloud CD; unmounted again, so that the tray is free
-    local device
     [ -b /dev/sr0 ] && device=$(findfs LABEL=cidata 2>/dev/null) || return
     mount -t iso9660 -o ro "$device" /mnt || return
     hostname "$(sed -n 's/.*local-hostname"\{0,1\}: *"\{0,1\}\([A-Za-z0-9.-]*\).*/\1/p' /mnt/meta-data)"
@@ -12,7 +11,7 @@ seed() { # host name and checksum from a cloud-init NoCloud CD; unmounted again,
 }
 
 counter() { # grows ten times a second and lives in memory only; opened without truncating, so no reader finds it empty
-    local n=0
+    n=0
     mkfifo /run/never
     exec 3<>/run/never
     while :; do
@@ -24,7 +23,7 @@ counter() { # grows ten times a second and lives in memory only; opened without 
 }
 
 agent() { # without udev nobody else makes the link by name, and the name arrives a moment after the port
-    local port name link=/dev/virtio-ports/org.qemu.guest_agent.0
+    link=/dev/virtio-ports/org.qemu.guest_agent.0
     mkdir -p /dev/virtio-ports
     for _ in $(seq 50); do
         for port in /sys/class/virtio-ports/*; do

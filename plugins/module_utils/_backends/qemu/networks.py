@@ -89,4 +89,4 @@ def addresses(interfaces: list[dict[str, Any]]) -> list[str]:
         if interface["name"] != "lo"
         for one in interface.get("ip-addresses", ())
     ]
-    return [ip for _later, ip in sorted(found) if not ip.lower().startswith(("127.", "169.254.", "fe80:", "::1"))]
+    return [ip for _later, ip in sorted(set(found)) if not ip.lower().startswith(("127.", "169.254.", "fe80:", "::1"))]

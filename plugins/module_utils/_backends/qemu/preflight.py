@@ -130,6 +130,11 @@ class Preflight:
         if machine:
             machine.require_disk_for_memory()
             machine.require_snapshot_formats()
+            if machine.present()["topology"] != machine.recorded()["topology"]:
+                raise Conflict(
+                    f"VM {machine.record.name} has changes that wait for a restart: saved memory would not fit them.",
+                    advice="Restart it first, or take the changes back.",
+                )
 
     def _snapshot(self, step: Step, machine: Machine | None) -> None:
         snapshots.check_name(step.arguments["snapshot"])
