@@ -81,7 +81,9 @@ def _disk_files(
     for slot, disk in wanted.items():
         if slot not in files:
             file = _unused_name(machine, disk.get("format", "qcow2"))
-            wanted[slot] = build.make_disk(os.path.join(machine.dir, f"{NEW}{file}"), disk, images, deadline)
+            new = os.path.join(machine.dir, f"{NEW}{file}")
+            wanted[slot] = build.make_disk(new, disk, images, deadline)
+            os.link(new, os.path.join(machine.dir, file))
             files[slot] = file
     return files, [file for slot, file in old.items() if slot not in files]
 

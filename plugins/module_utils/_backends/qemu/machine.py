@@ -92,15 +92,16 @@ class Machine:
                 self.thaw()
 
     def settle_files(self) -> None:
-        """Put new disks in place that the record knows, and remove whatever else is unfinished."""
+        """Remove what is unfinished; of a new disk, which has two names until the record knows it, one name or both."""
         for name in os.listdir(self.dir):
             path = os.path.join(self.dir, name)
-            target = name[len(NEW) :]
-            if name.startswith(NEW) and target in self.record.files.values():
-                os.rename(path, os.path.join(self.dir, target))
-            elif name.startswith(seed.STAGING):
+            if name.startswith(seed.STAGING):
                 shutil.rmtree(path, ignore_errors=True)
             elif name.startswith(NEW):
+                target = name[len(NEW) :]
+                if target not in self.record.files.values():
+                    with suppress(FileNotFoundError):
+                        os.unlink(os.path.join(self.dir, target))
                 os.unlink(path)
 
     # --- what it is doing
