@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 from ._backends.base import Backend, Identity
 from ._errors import Error
 from ._plan import VM
+
+T = TypeVar("T")
 
 
 def is_selected(vm: VM, select: Mapping[str, Any]) -> bool:
@@ -40,31 +42,29 @@ def read_rows(select: Mapping[str, Any], backend: Backend) -> list[VM]:
 
 def for_each(
     identities: Sequence[Identity],
-    work: Callable[[Identity], dict[str, Any]],
+    work: Callable[[Identity], T],
     *,
     max_parallel: int,
     fail_fast: bool = False,
-) -> list[dict[str, Any]]:
-    """Do ``work`` for every VM, some at once; a result each, in the same order.
+) -> list[T | Error | None]:
+    """Do ``work`` for every VM, some at once: what came of it, in the same order.
 
-    A failure becomes a result with ``failed`` and ``msg``. With ``fail_fast`` those not begun by then are ``skipped``.
+    A failure is the Error itself. With ``fail_fast`` it is None for those that were not begun by then.
     """
+    if not identities:
+        return []
     from concurrent.futures import ThreadPoolExecutor
 
     broken: list[Error] = []
 
-    def one(identity: Identity) -> dict[str, Any]:
+    def one(identity: Identity) -> T | Error | None:
         if broken and fail_fast:
-            return {**_label(identity), "changed": False, "skipped": True}
+            return None
         try:
             return work(identity)
         except Error as error:
             broken.append(error)
-            return {**_label(identity), "failed": True, **error.to_failure()}
+            return error
 
     with ThreadPoolExecutor(max_workers=max(1, min(max_parallel, len(identities)))) as pool:
         return list(pool.map(one, identities))
-
-
-def _label(identity: Identity) -> dict[str, Any]:
-    return {"id": identity.id, "name": identity.name}

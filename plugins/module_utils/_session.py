@@ -22,12 +22,15 @@ from ._errors import Error, InvalidRequest, NotFound, SomeFailed, TaskFailed
 from ._fields import normalised, shown, shown_at
 from ._plan import VM, Op, Plan
 from ._spec import settings_of
-from ._task import Deadline, Task, wait_all
+from ._task import Deadline, Poller, Task
 
 Decide = Callable[["VM | None"], Plan]
 """From a VM's present state, None where there is no such VM, to what shall be done."""
 
 Result = dict[str, Any]
+
+_READERS = 16
+"""How many VMs are read at once."""
 
 
 def run_module(run: Callable[[Session], Result], **arguments: Any) -> None:
@@ -50,17 +53,22 @@ class Outcome:
 
     plan: Plan
     vm: VM
-    pending: Sequence[str]
+    pending: Sequence[str] | None
     tasks: list[Task] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether something was carried out, to its end."""
+        return bool(self.tasks) and self.tasks[-1].is_finished
 
     def to_result(self) -> Result:
         result: Result = {
             "changed": self.plan.changed,
             "vm": visible(self.vm),
             "diff": {"before": visible(self.plan.before), "after": visible(self.plan.after)},
-            "pending": list(self.pending),
-            "restart_required": bool(self.pending),
         }
+        if self.pending is not None:
+            result.update(pending=list(self.pending), restart_required=bool(self.pending))
         if self.tasks:
             result["task"] = self.tasks[-1].to_result()
         return result
@@ -109,7 +117,7 @@ class Session:
     def wanted(self) -> dict[str, Any]:
         """The settings that the task names, in normal form; ``name`` is one of them where ``id`` addresses the VM."""
         name = {"name": self.params["name"]} if self.params.get("id") is not None else {}
-        return normalised({**settings_of(self.params), **name})
+        return self.backend.normal_settings(normalised({**settings_of(self.params), **name}))
 
     def new_name(self) -> str:
         """The name of a VM that is to be made.
@@ -151,24 +159,24 @@ class Session:
         else:
             return [_with_pending(row) for row in read_rows(self.params["select"] or {}, self.backend)]
 
-        def one(identity: Identity) -> Result:
-            vm = self.backend.find(identity, gather)
-            return _with_pending(vm) if vm is not None else {}
-
-        found = for_each(identities, one, max_parallel=10)
-        return [_with_error(result) for result in found if result]
+        self.backend.prefetch(identities)
+        found = for_each(identities, lambda one: self.backend.find(one, gather), max_parallel=_READERS)
+        return [_row(one, vm) for one, vm in zip(identities, found) if vm is not None]
 
     def warn(self, text: str) -> None:
         self._module.warn(text)
 
     def converge(self, identity: Identity, decide: Decide, gather: Sequence[str] = ("config", "pending")) -> Outcome:
-        """Read a VM, decide, check, and carry the plan out unless in check mode.
+        """Read a VM, decide, check, carry the plan out unless in check mode, and read again.
 
         The decision is free of effects: where the backend has locks of its own it is made anew inside the lock.
         """
+        return self._read_back(self._carry_out_plan(identity, decide, gather), gather)
+
+    def _carry_out_plan(self, identity: Identity, decide: Decide, gather: Sequence[str]) -> Outcome:
         plan = self._decide(identity, decide, gather)
         if not plan.changed or self._module.check_mode:
-            return Outcome(plan, plan.after, self.backend.pending_after(plan))
+            return Outcome(plan, plan.after, self._predicted_pending(plan))
         deadline = Deadline(self.params["timeout"])
         with self.backend.exclusive(plan, deadline):
             if self.backend.locks_locally:
@@ -176,10 +184,10 @@ class Session:
             tasks = self._carry_out(plan, deadline)
         for text in [*plan.warnings, *(warning for task in tasks for warning in task.warnings)]:
             self.warn(text)
-        if not tasks or not tasks[-1].is_finished:
-            return Outcome(plan, plan.after, self.backend.pending_after(plan), tasks)
-        vm = self._read_back(identity, plan, gather)
-        return Outcome(plan, vm, sorted(vm.get("pending") or ()), tasks)
+        return Outcome(plan, plan.after, self._predicted_pending(plan), tasks)
+
+    def _predicted_pending(self, plan: Plan) -> Sequence[str] | None:
+        return self.backend.pending_after(plan) if "pending" in plan.before or not plan.before else None
 
     def converge_each(
         self,
@@ -193,32 +201,53 @@ class Session:
         :raises SomeFailed: at the end, with the results of all.
         """
 
-        def work(identity: Identity) -> Result:
-            return finish(self.converge(identity, lambda vm: decide(self.existing(identity, vm)), gather))
+        def decide_of(identity: Identity) -> Decide:
+            return lambda vm: decide(self.existing(identity, vm))
 
         if self.params.get("vms") is None and self.params.get("select") is None:
-            return work(self.identity)
+            identity = self.identity
+            return finish(self.converge(identity, decide_of(identity), gather))
         from ._fleet import addressed
 
-        return self.for_each(addressed(self.params, self.backend), work)
+        return self.converge_all(addressed(self.params, self.backend), decide_of, gather, finish)
 
-    def for_each(self, identities: Sequence[Identity], work: Callable[[Identity], Result]) -> Result:
-        """Several VMs in one task: ``results`` with an entry each, and one ``diff`` of all that change.
+    def converge_all(
+        self,
+        identities: Sequence[Identity],
+        decide_of: Callable[[Identity], Decide],
+        gather: Sequence[str] = ("config", "pending"),
+        finish: Callable[[Outcome], Result] = Outcome.to_result,
+    ) -> Result:
+        """Several VMs in one task: read together, carried out side by side, and read together again.
 
         :raises SomeFailed: at the end, with the results of all.
         """
         from ._fleet import for_each
 
-        results = for_each(
-            identities, work, max_parallel=self.params["max_parallel"], fail_fast=self.params["fail_fast"]
-        )
-        diffs = []
-        for result in results:
-            vm, diff = result.get("vm", {}), result.pop("diff", None)
-            if vm:
-                result.update(id=vm.get("id"), name=vm["name"])
-            if diff and result["changed"]:
-                diffs.append({**diff, "before_header": result["name"], "after_header": result["name"]})
+        limits = {"max_parallel": self.params["max_parallel"], "fail_fast": self.params["fail_fast"]}
+        self.backend.prefetch(identities)
+        ends = for_each(identities, lambda one: self._carry_out_plan(one, decide_of(one), gather), **limits)
+        outcomes = {one: end for one, end in zip(identities, ends) if isinstance(end, Outcome)}
+        self.backend.prefetch([one for one, outcome in outcomes.items() if outcome.is_done])
+        read = for_each(list(outcomes), lambda one: finish(self._read_back(outcomes[one], gather)), **limits)
+        results = dict(zip(outcomes, read))
+        return self._together([(one, results.get(one, end)) for one, end in zip(identities, ends)])
+
+    def _together(self, ends: Sequence[tuple[Identity, Any]]) -> Result:
+        """``results`` with an entry for each VM, and one ``diff`` of all that change."""
+        results, diffs = [], []
+        for identity, end in ends:
+            label = {"id": identity.id, "name": identity.name}
+            if end is None:
+                results.append({**label, "changed": False, "skipped": True})
+            elif isinstance(end, Error):
+                results.append({**label, "failed": True, **end.to_failure()})
+            else:
+                diff = end.pop("diff")
+                result = {"id": end["vm"].get("id"), "name": end["vm"]["name"], **end}
+                results.append(result)
+                if result["changed"]:
+                    diffs.append({**diff, "before_header": result["name"], "after_header": result["name"]})
         changed = any(result["changed"] for result in results)
         failed = [result for result in results if result.get("failed")]
         if failed:
@@ -267,22 +296,40 @@ class Session:
         return tasks
 
     def _finish(self, task: Task, deadline: Deadline) -> Task:
-        if not task.is_finished:
-            task = wait_all([task], self.poll, deadline, self.backend.poll_interval)[0]
-        return task.require_success()
+        return (task if task.is_finished else self._poller.wait(task, deadline)).require_success()
 
-    def _read_back(self, identity: Identity, plan: Plan, gather: Sequence[str]) -> VM:
-        if plan.after.get("state") == "absent":
-            return plan.after
-        if identity.id is None or plan.steps[0].op in (Op.CREATE, Op.CLONE):
-            identity = Identity(name=plan.after["name"])
-        vm = self.backend.find(identity, gather)
+    @cached_property
+    def _poller(self) -> Poller:
+        return Poller(self.poll, self.backend.poll_interval)
+
+    def _read_back(self, outcome: Outcome, gather: Sequence[str]) -> Outcome:
+        """The VM as it is when everything is done; a state may need moments to show after the task has ended.
+
+        :raises TaskFailed: it is not there, or not in the state that its task was to lead to.
+        """
+        plan = outcome.plan
+        if not outcome.is_done or plan.after.get("state") == "absent":
+            return outcome
+        made = plan.steps[0].op in (Op.CREATE, Op.CLONE)
+        identity = Identity(name=plan.after["name"], id=plan.steps[0].vm.get("id") if made else plan.before["id"])
+        settle_time = self.backend.settle_time_of(plan)
+        for _turn in Deadline(settle_time).intervals(*self.backend.poll_interval):
+            vm = self.backend.find(identity, gather)
+            if vm is not None and vm["state"] == plan.after["state"]:
+                break
         if vm is None:
             raise TaskFailed(
-                f"The task succeeded, but VM {identity} is not there.",
-                advice="Something else removed it meanwhile.",
+                f"The task succeeded, but VM {identity} is not there.", advice="Something else removed it meanwhile."
             )
-        return vm
+        if settle_time and vm["state"] != plan.after["state"]:
+            raise TaskFailed(
+                f"The task succeeded, but VM {vm['name']} is {vm['state']} and not {plan.after['state']},"
+                f" {settle_time:g} s later.",
+                advice="It may have ended by itself; see its console and the log of its node.",
+            )
+        outcome.vm = vm
+        outcome.pending = sorted(vm["pending"]) if "pending" in vm else None
+        return outcome
 
 
 def visible(vm: VM) -> dict[str, Any]:
@@ -295,11 +342,11 @@ def visible(vm: VM) -> dict[str, Any]:
     return result
 
 
-def _with_error(result: Result) -> Result:
+def _row(identity: Identity, vm: VM | Error) -> Result:
     """One VM that cannot be read does not hide the others."""
-    if not result.get("failed"):
-        return result
-    return {"id": result["id"], "name": result["name"], "state": "unknown", "error": result["msg"]}
+    if isinstance(vm, Error):
+        return {"id": identity.id, "name": identity.name, "state": "unknown", "error": str(vm)}
+    return _with_pending(vm)
 
 
 def _with_pending(vm: VM) -> Result:

@@ -11,13 +11,52 @@ from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
-BACKENDS = ["qemu"]
+BACKENDS = ["qemu", "proxmox"]
 
 CONNECTION: dict[str, Any] = {
     "backend": {"type": "str", "choices": BACKENDS, "default": "qemu", "fallback": (env_fallback, ["ANYVIRT_BACKEND"])},
     "state_dir": {"type": "path", "fallback": (env_fallback, ["ANYVIRT_STATE_DIR"])},
-    "validate_certs": {"type": "bool", "default": True, "fallback": (env_fallback, ["ANYVIRT_VALIDATE_CERTS"])},
-    "ca_path": {"type": "path", "fallback": (env_fallback, ["ANYVIRT_CA_PATH"])},
+    "url": {
+        "type": "list",
+        "elements": "str",
+        "aliases": ["api_host"],
+        "fallback": (env_fallback, ["ANYVIRT_URL", "PROXMOX_URL", "PROXMOX_HOST"]),
+    },
+    "username": {
+        "type": "str",
+        "aliases": ["api_user"],
+        "fallback": (env_fallback, ["ANYVIRT_USERNAME", "PROXMOX_USER"]),
+    },
+    "password": {
+        "type": "str",
+        "no_log": True,
+        "aliases": ["api_password"],
+        "fallback": (env_fallback, ["ANYVIRT_PASSWORD", "PROXMOX_PASSWORD"]),
+    },
+    "token_id": {
+        "type": "str",
+        "no_log": False,
+        "aliases": ["api_token_id"],
+        "fallback": (env_fallback, ["ANYVIRT_TOKEN_ID", "PROXMOX_TOKEN_ID"]),
+    },
+    "token_secret": {
+        "type": "str",
+        "no_log": True,
+        "aliases": ["api_token_secret"],
+        "fallback": (env_fallback, ["ANYVIRT_TOKEN_SECRET", "PROXMOX_TOKEN_SECRET"]),
+    },
+    "transport": {
+        "type": "str",
+        "choices": ["https", "local", "openssh"],
+        "default": "https",
+        "fallback": (env_fallback, ["ANYVIRT_TRANSPORT"]),
+    },
+    "validate_certs": {
+        "type": "bool",
+        "default": True,
+        "fallback": (env_fallback, ["ANYVIRT_VALIDATE_CERTS", "PROXMOX_VALIDATE_CERTS"]),
+    },
+    "ca_path": {"type": "path", "fallback": (env_fallback, ["ANYVIRT_CA_PATH", "PROXMOX_CA_PATH"])},
 }
 IDENTITY: dict[str, Any] = {"name": {"type": "str"}, "id": {"type": "str"}}
 SELECT: dict[str, Any] = {

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -130,4 +131,62 @@ def wait_all(
         advice="Give a longer timeout, or pick the task up with anyvirt.compute.task_wait.",
         task=going_on[0],
         tasks=[task.to_result() for task in current],
+    )
+
+
+class Poller:
+    """Waits for the tasks of many threads with one poll at a time for all of them.
+
+    Whoever waits and finds nobody polling polls for everybody, until its own task has finished.
+
+    :param poll: tells the present states of tasks, in the same order.
+    :param interval: the first and the longest pause between two polls, in seconds.
+    """
+
+    def __init__(self, poll: Callable[[Sequence[Task]], Sequence[Task]], interval: tuple[float, float]) -> None:
+        self._poll = poll
+        self._interval = interval
+        self._pause = interval[0]
+        self._known: dict[str, Task] = {}
+        self._condition = threading.Condition()
+        self._is_polling = False
+
+    def wait(self, task: Task, deadline: Deadline) -> Task:
+        """The finished task.
+
+        :raises TaskTimeout: it goes on; its id is in the failure.
+        """
+        with self._condition:
+            self._known[task.id] = task
+            self._pause = self._interval[0]
+            while not self._known[task.id].is_finished and not deadline.is_over:
+                if self._is_polling:
+                    self._condition.wait(deadline.left)
+                else:
+                    self._poll_for_all(deadline)
+            return _finished_in_time(self._known.pop(task.id), deadline)
+
+    def _poll_for_all(self, deadline: Deadline) -> None:
+        self._is_polling = True
+        self._condition.release()
+        told: Sequence[Task] = ()
+        try:
+            deadline.clock.sleep(min(self._pause, deadline.left))
+            told = self._poll([task for task in list(self._known.values()) if not task.is_finished])
+        finally:
+            self._condition.acquire()
+            self._is_polling = False
+            self._condition.notify_all()
+        self._known.update((task.id, task) for task in told if task.id in self._known)
+        is_progress = any(task.is_finished for task in told)
+        self._pause = self._interval[0] if is_progress else min(self._interval[1], self._pause * 1.5)
+
+
+def _finished_in_time(task: Task, deadline: Deadline) -> Task:
+    if task.is_finished:
+        return task
+    raise TaskTimeout(
+        f"The task did not finish within {deadline.seconds:g} s and may go on.",
+        advice="Give a longer timeout, or pick the task up with anyvirt.compute.task_wait.",
+        task=task.to_result(),
     )

@@ -447,9 +447,9 @@ def run(session: Session) -> Result:
         raise InvalidRequest("clones: a name is given twice.")
     for name in clones:
         session.backend.check_name(name)
-    return session.for_each(
+    return session.converge_all(
         [Identity(name=name) for name in clones],
-        lambda one: session.converge(one, lambda current: decide(session, current, clones[one.name or ""])).to_result(),
+        lambda one: lambda current: decide(session, current, clones[one.name or ""]),
     )
 
 

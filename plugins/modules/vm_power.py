@@ -500,7 +500,7 @@ def run(session: Session) -> Result:
     def finish(outcome: Outcome) -> Result:
         return session.wait_ready(outcome, session.params["wait_for"]).to_result()
 
-    return session.converge_each(lambda vm: decide(session, vm), finish=finish)
+    return session.converge_each(lambda vm: decide(session, vm), gather=(), finish=finish)
 
 
 def main() -> None:

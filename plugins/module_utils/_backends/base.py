@@ -110,6 +110,13 @@ class Backend(ABC):
         :raises Ambiguous: the name fits several.
         """
 
+    def prefetch(self, identities: Sequence[Identity]) -> None:  # noqa: B027 - of local VMs each is read as cheaply
+        """Read the states of several VMs together, for the next ``find`` of each."""
+
+    def settle_time_of(self, plan: Plan) -> float:
+        """Seconds that the state may take to show after the tasks of a plan have ended."""
+        return 0.0
+
     @abstractmethod
     def perform(self, step: Step, deadline: Deadline) -> Task:
         """Begin a step, and finish it where the backend works synchronously."""
@@ -135,6 +142,10 @@ class Backend(ABC):
     def apply_of(self, change: Change, vm: VM) -> Apply:
         """When this change of this VM takes effect."""
         return self.capabilities.fields[change.setting]
+
+    def normal_settings(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Wanted settings as this backend stores them, so that they compare equal to what is read."""
+        return wanted
 
     def clone_of(self, source: VM, name: str) -> VM:
         """What a clone will be before anything is changed in it: it gets addresses, and an identity, of its own."""

@@ -23,4 +23,8 @@ def connect(options: Mapping[str, Any]) -> Backend:
         from .qemu.driver import QemuBackend
 
         return QemuBackend(options)
+    if name == "proxmox":
+        from .proxmox.driver import ProxmoxBackend
+
+        return ProxmoxBackend(options)
     raise InvalidRequest(f"There is no backend '{name}'.")

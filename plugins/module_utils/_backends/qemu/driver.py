@@ -378,11 +378,11 @@ def _pending(machine: Machine) -> dict[str, Any]:
 
 def _agent_facts(machine: Machine, state: str) -> dict[str, Any]:
     """What the guest's agent tells; of a guest that is off, or has none, that it tells nothing."""
-    from .networks import addresses
+    from ..addresses import usable
 
     if state == "running":
         # a guest can send anything, also what is no list of interfaces
         with suppress(Error, AttributeError, KeyError, TypeError), machine.agent() as agent:
             interfaces = agent.command("guest-network-get-interfaces")
-            return {"agent": {"running": True, "interfaces": interfaces}, "addresses": addresses(interfaces)}
+            return {"agent": {"running": True, "interfaces": interfaces}, "addresses": usable(interfaces)}
     return {"agent": {"running": False, "interfaces": []}, "addresses": []}

@@ -79,14 +79,3 @@ def forward_rule(forward: dict[str, Any]) -> str:
 
 def forward_listener(forward: dict[str, Any]) -> str:
     return f"{forward['protocol']}:127.0.0.1:{forward['host_port']}"
-
-
-def addresses(interfaces: list[dict[str, Any]]) -> list[str]:
-    """What the agent tells, without loopback and link-local addresses; IPv4 first."""
-    found = [
-        (one["ip-address-type"] != "ipv4", one["ip-address"])
-        for interface in interfaces
-        if interface["name"] != "lo"
-        for one in interface.get("ip-addresses", ())
-    ]
-    return [ip for _later, ip in sorted(set(found)) if not ip.lower().startswith(("127.", "169.254.", "fe80:", "::1"))]
