@@ -43,6 +43,12 @@ class Op(str, Enum):
     SNAPSHOT_DELETE = "snapshot_delete"
     REVERT = "revert"
     REVERT_DISKS = "revert_disks"
+    MIGRATE = "migrate"
+    MIGRATE_ONLINE = "migrate_online"
+    MIGRATE_LOCAL_DISKS = "migrate_local_disks"
+    CLUSTER_INFO = "cluster_info"
+    NODE_INFO = "node_info"
+    TASK_INFO = "task_info"
 
 
 @dataclass(frozen=True)
@@ -206,11 +212,15 @@ def _with_secrets(changes: tuple[Change, ...], wanted: Mapping[str, Any]) -> tup
     return changes + tuple(found)
 
 
-def plan_create(name: str, wanted: Mapping[str, Any]) -> Plan:
-    """A VM that does not exist yet, stopped."""
+def plan_create(name: str, wanted: Mapping[str, Any], vm_id: str | None = None) -> Plan:
+    """A VM that does not exist yet, stopped.
+
+    :param vm_id: the id that it shall have, where the backend does not choose it.
+    """
     settings = {**wanted, "name": name}
     after = {**settings, "state": "stopped"}
-    return Plan({}, after, tuple(differences({}, settings)), (Step(Op.CREATE, {"name": name}, {"settings": settings}),))
+    step = Step(Op.CREATE, {"name": name}, {"settings": settings, "id": vm_id})
+    return Plan({}, after, tuple(differences({}, settings)), (step,))
 
 
 def plan_delete(current: VM, *, force: bool, purge: bool) -> Plan:

@@ -163,6 +163,13 @@ class Session:
         found = for_each(identities, lambda one: self.backend.find(one, gather), max_parallel=_READERS)
         return [_row(one, vm) for one, vm in zip(identities, found) if vm is not None]
 
+    def inquire(self, op: Op, **arguments: Any) -> Result:
+        """What the backend tells beside VMs.
+
+        :raises Unsupported: it has no such thing.
+        """
+        return {"changed": False, **self.backend.inquire(op, arguments)}
+
     def warn(self, text: str) -> None:
         self._module.warn(text)
 

@@ -617,7 +617,7 @@ def plan_absent(session: Session, current: VM | None) -> Plan:
 def plan_new(session: Session) -> Plan:
     name, wanted, origin = session.new_name(), session.wanted(), session.params["clone_from"]
     if origin is None:
-        return plan_create(name, wanted)
+        return plan_create(name, wanted, session.params["id"])
     source = session.read(Identity(name=origin["name"], id=origin["id"]), ("config", "snapshots"))
     return plan_clone(session.backend, source, name, wanted, snapshot=origin["snapshot"], full=origin["full"])
 

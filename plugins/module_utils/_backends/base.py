@@ -110,6 +110,13 @@ class Backend(ABC):
         :raises Ambiguous: the name fits several.
         """
 
+    def inquire(self, op: Op, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What there is to know beside VMs: of the cluster, its nodes, its tasks.
+
+        :raises Unsupported: this backend has no such thing.
+        """
+        raise Unsupported(f"Backend {self.name} has no operation '{op.value}'.", operation=op.value)
+
     def prefetch(self, identities: Sequence[Identity]) -> None:  # noqa: B027 - of local VMs each is read as cheaply
         """Read the states of several VMs together, for the next ``find`` of each."""
 

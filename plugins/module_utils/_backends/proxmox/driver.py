@@ -7,15 +7,12 @@
 from __future__ import annotations
 
 import re
-import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ..._errors import Conflict, InvalidRequest, NotFound, PermissionDenied, TransportError, Unsupported
-from ..._plan import VM, Change, Op, Plan, Step, differences
-from ..._task import Deadline, Task, TaskState, wait_all
+from ..._plan import VM, Op, Plan, Step, differences
+from ..._task import Deadline, Task, TaskState
 from ..base import Apply, Backend, Capabilities, Identity
 from . import config as translation
 from . import tasks as upids
@@ -41,9 +38,6 @@ CAPABILITIES = Capabilities(
 
 _SETTLE_TIME, _HA_TIME = 15.0, 120.0
 
-_CLAIMS = 10
-"""How often a new id is tried when others take it first."""
-
 
 class ProxmoxBackend(Backend):
     name: ClassVar[str] = "proxmox"
@@ -60,6 +54,17 @@ class ProxmoxBackend(Backend):
         self.api = Api(options)
         self._nodes: dict[str, str] = {}
         self._seen: dict[str, VM] = {}
+
+    def node_of(self, vm: VM) -> str:
+        """Where a guest was seen last."""
+        return self._nodes.get(vm["id"]) or vm["node"]
+
+    def remember(self, vmid: str, node: str | None) -> None:
+        """Where a guest is from now on; None if that has to be looked up."""
+        if node is None:
+            self._nodes.pop(vmid, None)
+        else:
+            self._nodes[vmid] = node
 
     # --- questions
 
@@ -95,7 +100,7 @@ class ProxmoxBackend(Backend):
         }
 
     def find(self, identity: Identity, gather: Sequence[str] = ()) -> VM | None:
-        vm = self._locate(identity)
+        vm = self.locate(identity)
         if vm is None:
             return None
         if {"config", "pending"} & set(gather):
@@ -117,7 +122,7 @@ class ProxmoxBackend(Backend):
         """The API may tell of a task's end before of the new state; HA acts on its own time after the task."""
         return _HA_TIME if plan.before.get("ha") else _SETTLE_TIME
 
-    def _locate(self, identity: Identity) -> VM | None:
+    def locate(self, identity: Identity) -> VM | None:
         seen = self._seen.pop(identity.id or "", None)
         if seen is None and self._seen and identity.name is not None:
             seen = identity.pick(list(self._seen.values()))
@@ -164,7 +169,7 @@ class ProxmoxBackend(Backend):
 
     def _add_settings(self, vm: VM) -> None:
         """One request tells what runs and what waits for a restart."""
-        now, next_boot = self._configurations(vm)
+        now, next_boot = self.configurations(vm)
         vm.update(translation.settings_of(next_boot))
         vm["pending"] = {}
         if vm["state"] in ("running", "paused"):
@@ -172,7 +177,7 @@ class ProxmoxBackend(Backend):
             found = differences(running, translation.settings_of(next_boot))
             vm["pending"] = {".".join(change.path): change.before for change in found}
 
-    def _configurations(self, vm: VM) -> tuple[dict[str, Any], dict[str, Any]]:
+    def configurations(self, vm: VM) -> tuple[dict[str, Any], dict[str, Any]]:
         rows = self.api.get("nodes", vm["node"], "qemu", vm["id"], "pending")
         now = {row["key"]: row["value"] for row in rows if "value" in row}
         next_boot = {row["key"]: row.get("pending", row.get("value")) for row in rows if not row.get("delete")}
@@ -207,6 +212,11 @@ class ProxmoxBackend(Backend):
                 return {"agent": {"running": False, "interfaces": [], "error": error.message}, "addresses": []}
         return {"agent": {"running": False, "interfaces": []}, "addresses": []}
 
+    def inquire(self, op: Op, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        from . import queries
+
+        return queries.QUERIES[op](self.api, arguments)
+
     # --- checks
 
     def normal_settings(self, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -225,18 +235,41 @@ class ProxmoxBackend(Backend):
             raise Unsupported("Backend proxmox applies at once what it can: apply: next_boot is not possible.")
         if step.op is Op.STOP and step.vm.get("state") == "suspended":
             raise Unsupported("Proxmox VE does not give up the memory of a suspended VM.", advice="Resume it first.")
+        if step.op is Op.MIGRATE:
+            self._check_migration(step)
         if step.op in (Op.CREATE, Op.UPDATE):
             changes = step.arguments.get("changes") or tuple(differences({}, step.arguments.get("settings", {})))
             translation.write_of(
                 (change for change in changes if change.path[0] == "disks" and len(change.path) == 2), {}
             )
 
+    def _check_migration(self, step: Step) -> None:
+        """What the cluster says beforehand. It does not look at the target that it is asked about."""
+        target, name = step.arguments["node"], step.vm["name"]
+        told = self.api.get("nodes", self.node_of(step.vm), "qemu", step.vm["id"], "migrate", target=target)
+        online = {row["node"]: row.get("status") == "online" for row in self.api.get("nodes")}
+        if not online.get(target):
+            known = ", ".join(sorted(node for node, is_up in online.items() if is_up))
+            raise NotFound(f"Node {target} is not in the cluster, or not online.", advice=f"These are: {known}.")
+        reasons = told.get("not_allowed_nodes", {}).get(target) or {}
+        if reasons:
+            raise Conflict(f"VM {name} cannot migrate to {target}: {reasons}.", reasons=reasons)
+        if told.get("local_resources"):
+            raise Conflict(f"VM {name} cannot migrate: it uses local resources {', '.join(told['local_resources'])}.")
+        local = [disk["volid"] for disk in told.get("local_disks", ()) if not disk.get("cdrom")]
+        if step.arguments["online"] and local and not step.arguments["with_local_disks"]:
+            raise Conflict(
+                f"VM {name} runs and has local disks: {', '.join(local)}.",
+                advice="Use with_local_disks: true, which copies them, or stop it first.",
+                local_disks=local,
+            )
+
     # --- operations
 
     def perform(self, step: Step, deadline: Deadline) -> Task:
-        operation: Callable[[Step, Deadline], Task] = getattr(self, f"_{step.op.value}")
-        self._wait_unlocked(step, deadline)
-        return operation(step, deadline)
+        from .operations import Operations
+
+        return Operations(self, deadline).perform(step)
 
     def poll(self, tasks: Sequence[Task]) -> Sequence[Task]:
         ours = [task for task in tasks if not task.id.startswith("proxmox:")]
@@ -244,248 +277,8 @@ class ProxmoxBackend(Backend):
         return [told.get(task.id) or Task(task.id, self.name, TaskState.SUCCEEDED) for task in tasks]
 
     def held_by(self, identity: Identity) -> str | None:
-        vm = self._locate(identity)
+        vm = self.locate(identity)
         return f"lock {vm['lock']}" if vm and vm["lock"] and vm["lock"] != "suspended" else None
-
-    def _wait_unlocked(self, step: Step, deadline: Deadline) -> None:
-        """
-        :raises Conflict: another task holds the VM until the deadline.
-        """
-        lock = step.vm.get("lock")
-        if not lock or lock == "suspended":
-            return
-        for _turn in deadline.intervals(*self.poll_interval):
-            lock = self.held_by(Identity(id=step.vm["id"]))
-            if lock is None:
-                return
-        raise Conflict(f"VM {step.vm['name']} is held by {lock} for more than {deadline.seconds:g} s.")
-
-    def _path(self, vm: VM) -> tuple[str, ...]:
-        return ("nodes", self._nodes.get(vm["id"]) or vm["node"], "qemu", vm["id"])
-
-    def _send(self, kind: str, node: str, vmid: str, write: Callable[[], Any]) -> Task:
-        """Send a write once. A lost answer is settled by the node's list of tasks before anything else is done.
-
-        :param kind: the type of task that the write begins.
-        :raises TransportError: no answer came, and no such task began.
-        """
-        begun = int(time.time()) - 2
-        try:
-            return upids.begun(write())
-        except TransportError as error:
-            for row in self._recent_tasks(node, vmid, kind, begun):
-                return upids.begun(row["upid"])
-            error.advice = f"No task {kind} of VM {vmid} began: nothing was done. Run the task again."
-            raise
-
-    def _recent_tasks(self, node: str, vmid: str, kind: str, since: int) -> Sequence[Mapping[str, Any]]:
-        return self.api.get("nodes", node, "tasks", source="all", vmid=vmid, typefilter=kind, since=since, limit=5)
-
-    def _done(self, step: Step) -> Task:
-        return Task(f"proxmox:{step.op.value}:{step.vm['id']}", self.name, TaskState.SUCCEEDED)
-
-    def _wait(self, task: Task, deadline: Deadline) -> Task:
-        return wait_all([task], self.poll, deadline, self.poll_interval)[0].require_success()
-
-    def _create(self, step: Step, deadline: Deadline) -> Task:
-        settings = dict(step.arguments["settings"])
-        node = settings.pop("node", None) or self._least_loaded_node()
-        changes = tuple(differences({}, settings))
-        write = translation.write_of(changes, {})
-        values = {**write.values, **self._small_volumes(settings, changes)}
-        mark = str(uuid.uuid4())
-        values["smbios1"] = f"uuid={mark}"
-        if settings.get("pool"):
-            values["pool"] = settings["pool"]
-
-        def begin(vmid: str) -> Task:
-            return self._claim(node, vmid, mark, lambda: self.api.post("nodes", node, "qemu", vmid=vmid, **values))
-
-        task = self._with_new_id(step, node, begin)
-        if write.resize or settings.get("template"):
-            self._wait(task, deadline)
-            vm = {**step.vm, "node": node}
-            task = self._resize(vm, write, deadline) or task
-            if settings.get("template"):
-                task = self._make_template(vm)
-        return task
-
-    def _small_volumes(self, settings: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, str]:
-        values = {}
-        if settings.get("firmware") == "uefi" and "efidisk0" not in settings.get("native", {}):
-            values["efidisk0"] = f"{translation.shared_storage(changes, {})}:1,efitype=4m"
-        if "cloud_init" in settings:
-            taken = {*settings.get("disks", {}), (settings.get("cdrom") or {}).get("slot")}
-            slot = next(slot for slot in ("ide2", "ide0", "ide1", "ide3") if slot not in taken)
-            values[slot] = f"{translation.shared_storage(changes, {})}:cloudinit"
-        return values
-
-    def _with_new_id(self, step: Step, node: str, begin: Callable[[str], Task]) -> Task:
-        """Take the id that was asked for, or a free one; another run may take that first, then the next."""
-        wish = step.arguments.get("id")
-        for _attempt in range(_CLAIMS):
-            vmid = wish or str(self.api.get("cluster", "nextid"))
-            try:
-                task = begin(vmid)
-            except (Conflict, InvalidRequest) as error:
-                if wish or "already exists" not in error.message:
-                    raise
-                continue
-            step.vm["id"] = vmid
-            self._nodes[vmid] = node
-            return task
-        raise Conflict(f"{_CLAIMS} ids in a row were taken by others.", advice="Run the task again, or choose an id.")
-
-    def _claim(self, node: str, vmid: str, mark: str, write: Callable[[], Any]) -> Task:
-        """A create whose lost answer is ours only if the guest bears our mark."""
-        try:
-            return upids.begun(write())
-        except TransportError:
-            for _turn in Deadline(20).intervals(0.5, 2.0):
-                try:
-                    found = self.api.get("nodes", node, "qemu", vmid, "config")
-                except NotFound:
-                    continue
-                if mark in str(found.get("smbios1", "")):
-                    rows = self._recent_tasks(node, vmid, "qmcreate", int(time.time()) - 120)
-                    return upids.begun(rows[0]["upid"])
-                break
-            raise
-
-    def _least_loaded_node(self) -> str:
-        nodes = [row for row in self.api.get("nodes") if row.get("status") == "online"]
-        if not nodes:
-            raise NotFound("No node of the cluster is online.")
-        return max(nodes, key=lambda row: (row.get("maxmem", 0) - row.get("mem", 0), row["node"]))["node"]
-
-    def _clone(self, step: Step, deadline: Deadline) -> Task:
-        source = step.source or {}
-        options: dict[str, Any] = {
-            "name": step.vm["name"],
-            "full": int(not step.arguments.get("linked")),
-            "snapname": step.arguments.get("snapshot"),
-            "target": step.arguments.get("node"),
-            "storage": step.arguments.get("storage"),
-            "pool": step.arguments.get("pool"),
-        }
-        node = self._path(source)[1]
-
-        def begin(vmid: str) -> Task:
-            return self._send(
-                "qmclone",
-                node,
-                source["id"],
-                lambda: self.api.post(*self._path(source), "clone", newid=vmid, **options),
-            )
-
-        return self._with_new_id(step, options["target"] or node, begin)
-
-    def _update(self, step: Step, deadline: Deadline) -> Task:
-        vm = dict(step.vm)
-        if "id" not in vm:
-            vm.update(self._locate(Identity(name=vm["name"])) or {})
-        changes = step.arguments["changes"]
-        task = self._write_config(vm, changes, deadline)
-        write = translation.write_of(changes, self._configurations(vm)[1])
-        task = self._resize(vm, write, deadline) or task
-        if write.cloud_init and translation.cloud_init_drive(self._configurations(vm)[1]):
-            self.api.put(*self._path(vm), "cloudinit")
-        if any(change.path == ("template",) and change.after for change in changes):
-            return self._make_template(vm)
-        return task or self._done(Step(step.op, vm))
-
-    def _write_config(self, vm: VM, changes: Sequence[Change], deadline: Deadline) -> Task | None:
-        """Send what differs, with the digest of what it was compared with; after a change by others once more."""
-        try:
-            begun = self._post_config(vm, changes)
-        except Conflict as error:
-            if "checksum" not in error.message:
-                raise
-            begun = self._post_config(vm, changes)
-        return self._wait(begun, deadline) if begun else None
-
-    def _post_config(self, vm: VM, changes: Sequence[Change]) -> Task | None:
-        known = self._configurations(vm)[1]
-        write = translation.write_of(changes, known)
-        sent = {**write.values, "delete": ",".join(key for key in write.delete if key in known) or None}
-        if not write.values and not sent["delete"]:
-            return None
-        path = self._path(vm)
-        return self._send(
-            "qmconfig", path[1], vm["id"], lambda: self.api.post(*path, "config", digest=known.get("digest"), **sent)
-        )
-
-    def _resize(self, vm: VM, write: translation.Write, deadline: Deadline) -> Task | None:
-        task = None
-        path = self._path(vm)
-        for slot, size in write.resize.items():
-            resize = partial(self.api.put, *path, "resize", disk=slot, size=f"{int(size * 1024 * 1024)}K")
-            task = self._wait(self._send("resize", path[1], vm["id"], resize), deadline)
-        return task
-
-    def _make_template(self, vm: VM) -> Task:
-        return self._send("qmtemplate", self._path(vm)[1], vm["id"], lambda: self.api.post(*self._path(vm), "template"))
-
-    def _delete(self, step: Step, deadline: Deadline) -> Task:
-        path = self._path(step.vm)
-        if step.vm["state"] in ("running", "paused"):
-            self._wait(self._stop(step, deadline), deadline)
-        return self._send("qmdestroy", path[1], step.vm["id"], lambda: self.api.delete(*path, purge=1))
-
-    def _power(self, step: Step, word: str, kind: str, **options: Any) -> Task:
-        vm = step.vm
-        if "id" not in vm:
-            vm = self._locate(Identity(name=vm["name"])) or vm
-        path = self._path(vm)
-        return self._send(kind, path[1], vm["id"], lambda: self.api.post(*path, "status", word, **options))
-
-    def _start(self, step: Step, deadline: Deadline) -> Task:
-        return self._power(step, "start", "qmstart")
-
-    def _shutdown(self, step: Step, deadline: Deadline) -> Task:
-        force, patience = step.arguments["force"], step.arguments["shutdown_timeout"]
-        return self._power(step, "shutdown", "qmshutdown", timeout=patience, forceStop=int(force))
-
-    def _stop(self, step: Step, deadline: Deadline) -> Task:
-        return self._power(step, "stop", "qmstop", **{"overrule-shutdown": 1})
-
-    def _restart(self, step: Step, deadline: Deadline) -> Task:
-        return self._power(step, "reboot", "qmreboot", timeout=step.arguments["shutdown_timeout"])
-
-    def _reset(self, step: Step, deadline: Deadline) -> Task:
-        return self._power(step, "reset", "qmreset")
-
-    def _pause(self, step: Step, deadline: Deadline) -> Task:
-        return self._power(step, "suspend", "qmpause")
-
-    def _resume(self, step: Step, deadline: Deadline) -> Task:
-        return self._power(step, "resume", "qmresume")
-
-    def _suspend(self, step: Step, deadline: Deadline) -> Task:
-        return self._power(step, "suspend", "qmsuspend", todisk=1)
-
-    def _snapshot(self, step: Step, deadline: Deadline) -> Task:
-        path, wanted = self._path(step.vm), step.arguments
-        options = {
-            "snapname": wanted["snapshot"],
-            "description": wanted.get("description") or None,
-            "vmstate": int(bool(wanted.get("memory"))),
-        }
-        return self._send("qmsnapshot", path[1], step.vm["id"], lambda: self.api.post(*path, "snapshot", **options))
-
-    def _snapshot_describe(self, step: Step, deadline: Deadline) -> Task:
-        wanted = step.arguments
-        self.api.put(*self._path(step.vm), "snapshot", wanted["snapshot"], "config", description=wanted["description"])
-        return self._done(step)
-
-    def _snapshot_delete(self, step: Step, deadline: Deadline) -> Task:
-        path = (*self._path(step.vm), "snapshot", step.arguments["snapshot"])
-        return self._send("qmdelsnapshot", path[1], step.vm["id"], lambda: self.api.delete(*path))
-
-    def _revert(self, step: Step, deadline: Deadline) -> Task:
-        path = (*self._path(step.vm), "snapshot", step.arguments["snapshot"], "rollback")
-        start = int(bool(step.arguments.get("start")))
-        return self._send("qmrollback", path[1], step.vm["id"], lambda: self.api.post(*path, start=start))
 
 
 def _state(guest: Mapping[str, Any]) -> str:

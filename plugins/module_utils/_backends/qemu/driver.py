@@ -47,8 +47,14 @@ _RESTART_PARTS = (
 )
 _NEVER = ("name", "firmware", "disks.format", "disks.source", "disks.checksum")
 
+_ABSENT = {
+    *(Op.RESTART, Op.MIGRATE, Op.MIGRATE_ONLINE, Op.MIGRATE_LOCAL_DISKS),
+    *(Op.CLUSTER_INFO, Op.NODE_INFO, Op.TASK_INFO),
+}
+"""It is shut down and started instead of restarted, and a single host has no cluster."""
+
 CAPABILITIES = Capabilities(
-    operations=frozenset(Op) - {Op.RESTART},
+    operations=frozenset(Op) - _ABSENT,
     fields={
         **dict.fromkeys(_LIVE + _LIVE_PARTS, Apply.LIVE),
         **dict.fromkeys(_RESTART + _RESTART_PARTS, Apply.RESTART),

@@ -116,7 +116,8 @@ class Machine:
         if native == "prelaunch":
             return self._off_state(), native
         if native == "restore-vm":
-            return "suspended" if self.record.suspended else "unknown", native
+            # QEMU says so until cont, whether memory was loaded or not; the record tells that it was
+            return ("unknown" if self.record.reverting else "suspended" if self.record.suspended else "paused"), native
         return STATES.get(native, "unknown"), native
 
     def _off_state(self) -> str:
@@ -244,9 +245,9 @@ class Machine:
             if self.record.suspended or self.record.reverting:
                 # before the guest runs: a crash may lose the memory, but never bring old memory to new disks
                 self.save(suspended=False, reverting=None)
-            monitor.command("cont")
             if load == SUSPEND_TAG:
                 self.delete_memory(monitor, SUSPEND_TAG, deadline)
+            monitor.command("cont")
         except Error:
             process.kill(self.dir)
             raise
@@ -274,9 +275,12 @@ class Machine:
             self.start(deadline, load=SUSPEND_TAG)
             return
         with self.monitor() as monitor:
+            # what a run left that was killed while it suspended or resumed
+            nodes = monitor.command("query-named-block-nodes", {"flat": True})
+            if any(one["name"] == SUSPEND_TAG for node in nodes for one in node["image"].get("snapshots", ())):
+                self.delete_memory(monitor, SUSPEND_TAG, deadline)
             if self.record.suspended:
                 self.save(suspended=False)
-                self.delete_memory(monitor, SUSPEND_TAG, deadline)
             monitor.command("system_wakeup" if native == "suspended" else "cont")
 
     def suspend(self, deadline: Deadline) -> None:

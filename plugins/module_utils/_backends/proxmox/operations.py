@@ -1,0 +1,303 @@
+# Copyright (c) 2026, anyvirt.compute contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What changes a cluster: one method for each operation, named like it.
+
+A write is sent once. Where its answer is lost, the cluster is asked whether it was done.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..._errors import Conflict, InvalidRequest, NotFound, TransportError
+from ..._plan import VM, Change, Step, differences
+from ..._task import Deadline, Task, TaskState, wait_all
+from ..base import Identity
+from . import config as translation
+from . import tasks as upids
+
+if TYPE_CHECKING:
+    from .driver import ProxmoxBackend
+
+_CLAIMS = 10
+"""How often a new id is tried when others take it first."""
+
+
+class Operations:
+    """The writes of one step.
+
+    :param backend: for what has to be read beside.
+    :param deadline: for steps that need several tasks, one after the other.
+    """
+
+    def __init__(self, backend: ProxmoxBackend, deadline: Deadline) -> None:
+        self._backend = backend
+        self._api = backend.api
+        self._deadline = deadline
+
+    def perform(self, step: Step) -> Task:
+        """Begin the step; of several tasks the last one."""
+        operation: Callable[[Step], Task] = getattr(self, step.op.value)
+        self._wait_unlocked(step)
+        return operation(step)
+
+    def _wait_unlocked(self, step: Step) -> None:
+        """
+        :raises Conflict: another task holds the VM until the deadline.
+        """
+        lock = step.vm.get("lock")
+        if not lock or lock == "suspended":
+            return
+        for _turn in self._deadline.intervals(*self._backend.poll_interval):
+            lock = self._backend.held_by(Identity(id=step.vm["id"]))
+            if lock is None:
+                return
+        raise Conflict(f"VM {step.vm['name']} is held by {lock} for more than {self._deadline.seconds:g} s.")
+
+    def _path(self, vm: VM) -> tuple[str, ...]:
+        return ("nodes", self._backend.node_of(vm), "qemu", vm["id"])
+
+    def _send(self, kind: str, node: str, vmid: str, write: Callable[[], Any]) -> Task:
+        """Send a write once. A lost answer is settled by the node's list of tasks before anything else is done.
+
+        :param kind: the type of task that the write begins.
+        :raises TransportError: no answer came, and no such task began.
+        """
+        begun = int(time.time()) - 2
+        try:
+            return upids.begun(write())
+        except TransportError as error:
+            for row in self._recent_tasks(node, vmid, kind, begun):
+                return upids.begun(row["upid"])
+            error.advice = f"No task {kind} of VM {vmid} began: nothing was done. Run the task again."
+            raise
+
+    def _recent_tasks(self, node: str, vmid: str, kind: str, since: int) -> Sequence[Mapping[str, Any]]:
+        return self._api.get("nodes", node, "tasks", source="all", vmid=vmid, typefilter=kind, since=since, limit=5)
+
+    def _done(self, step: Step) -> Task:
+        return Task(f"proxmox:{step.op.value}:{step.vm['id']}", "proxmox", TaskState.SUCCEEDED)
+
+    def _wait(self, task: Task) -> Task:
+        return wait_all([task], self._backend.poll, self._deadline, self._backend.poll_interval)[0].require_success()
+
+    def create(self, step: Step) -> Task:
+        settings = dict(step.arguments["settings"])
+        node = settings.pop("node", None) or self._least_loaded_node()
+        changes = tuple(differences({}, settings))
+        write = translation.write_of(changes, {})
+        values = {**write.values, **self._small_volumes(settings, changes)}
+        mark = str(uuid.uuid4())
+        values["smbios1"] = f"uuid={mark}"
+        if settings.get("pool"):
+            values["pool"] = settings["pool"]
+
+        def begin(vmid: str) -> Task:
+            return self._claim(node, vmid, mark, lambda: self._api.post("nodes", node, "qemu", vmid=vmid, **values))
+
+        task = self._with_new_id(step, node, begin)
+        if write.resize or settings.get("template"):
+            self._wait(task)
+            vm = {**step.vm, "node": node}
+            task = self._resize(vm, write) or task
+            if settings.get("template"):
+                task = self._make_template(vm)
+        return task
+
+    def _small_volumes(self, settings: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, str]:
+        values = {}
+        if settings.get("firmware") == "uefi" and "efidisk0" not in settings.get("native", {}):
+            values["efidisk0"] = f"{translation.shared_storage(changes, {})}:1,efitype=4m"
+        if "cloud_init" in settings:
+            taken = {*settings.get("disks", {}), (settings.get("cdrom") or {}).get("slot")}
+            slot = next(slot for slot in ("ide2", "ide0", "ide1", "ide3") if slot not in taken)
+            values[slot] = f"{translation.shared_storage(changes, {})}:cloudinit"
+        return values
+
+    def _with_new_id(self, step: Step, node: str, begin: Callable[[str], Task]) -> Task:
+        """Take the id that was asked for, or a free one; another run may take that first, then the next."""
+        wish = step.arguments.get("id")
+        for _attempt in range(_CLAIMS):
+            vmid = wish or str(self._api.get("cluster", "nextid"))
+            try:
+                task = begin(vmid)
+            except (Conflict, InvalidRequest) as error:
+                if wish or "already exists" not in error.message:
+                    raise
+                continue
+            step.vm["id"] = vmid
+            self._backend.remember(vmid, node)
+            return task
+        raise Conflict(f"{_CLAIMS} ids in a row were taken by others.", advice="Run the task again, or choose an id.")
+
+    def _claim(self, node: str, vmid: str, mark: str, write: Callable[[], Any]) -> Task:
+        """A create whose lost answer is ours only if the guest bears our mark."""
+        try:
+            return upids.begun(write())
+        except TransportError:
+            for _turn in Deadline(20).intervals(0.5, 2.0):
+                try:
+                    found = self._api.get("nodes", node, "qemu", vmid, "config")
+                except NotFound:
+                    continue
+                if mark in str(found.get("smbios1", "")):
+                    rows = self._recent_tasks(node, vmid, "qmcreate", int(time.time()) - 120)
+                    return upids.begun(rows[0]["upid"])
+                break
+            raise
+
+    def _least_loaded_node(self) -> str:
+        nodes = [row for row in self._api.get("nodes") if row.get("status") == "online"]
+        if not nodes:
+            raise NotFound("No node of the cluster is online.")
+        return max(nodes, key=lambda row: (row.get("maxmem", 0) - row.get("mem", 0), row["node"]))["node"]
+
+    def clone(self, step: Step) -> Task:
+        source = step.source or {}
+        options: dict[str, Any] = {
+            "name": step.vm["name"],
+            "full": int(not step.arguments.get("linked")),
+            "snapname": step.arguments.get("snapshot"),
+            "target": step.arguments.get("node"),
+            "storage": step.arguments.get("storage"),
+            "pool": step.arguments.get("pool"),
+        }
+        node = self._path(source)[1]
+
+        def begin(vmid: str) -> Task:
+            return self._send(
+                "qmclone",
+                node,
+                source["id"],
+                lambda: self._api.post(*self._path(source), "clone", newid=vmid, **options),
+            )
+
+        return self._with_new_id(step, options["target"] or node, begin)
+
+    def update(self, step: Step) -> Task:
+        vm = dict(step.vm)
+        if "id" not in vm:
+            vm.update(self._backend.locate(Identity(name=vm["name"])) or {})
+        changes = step.arguments["changes"]
+        task = self._write_config(vm, changes)
+        write = translation.write_of(changes, self._backend.configurations(vm)[1])
+        task = self._resize(vm, write) or task
+        if write.cloud_init and translation.cloud_init_drive(self._backend.configurations(vm)[1]):
+            self._api.put(*self._path(vm), "cloudinit")
+        if any(change.path == ("template",) and change.after for change in changes):
+            return self._make_template(vm)
+        return task or self._done(Step(step.op, vm))
+
+    def _write_config(self, vm: VM, changes: Sequence[Change]) -> Task | None:
+        """Send what differs, with the digest of what it was compared with; after a change by others once more."""
+        try:
+            begun = self._post_config(vm, changes)
+        except Conflict as error:
+            if "checksum" not in error.message:
+                raise
+            begun = self._post_config(vm, changes)
+        return self._wait(begun) if begun else None
+
+    def _post_config(self, vm: VM, changes: Sequence[Change]) -> Task | None:
+        known = self._backend.configurations(vm)[1]
+        write = translation.write_of(changes, known)
+        sent = {**write.values, "delete": ",".join(key for key in write.delete if key in known) or None}
+        if not write.values and not sent["delete"]:
+            return None
+        path = self._path(vm)
+        return self._send(
+            "qmconfig", path[1], vm["id"], lambda: self._api.post(*path, "config", digest=known.get("digest"), **sent)
+        )
+
+    def _resize(self, vm: VM, write: translation.Write) -> Task | None:
+        task = None
+        path = self._path(vm)
+        for slot, size in write.resize.items():
+            resize = partial(self._api.put, *path, "resize", disk=slot, size=f"{int(size * 1024 * 1024)}K")
+            task = self._wait(self._send("resize", path[1], vm["id"], resize))
+        return task
+
+    def _make_template(self, vm: VM) -> Task:
+        return self._send(
+            "qmtemplate", self._path(vm)[1], vm["id"], lambda: self._api.post(*self._path(vm), "template")
+        )
+
+    def delete(self, step: Step) -> Task:
+        path = self._path(step.vm)
+        if step.vm["state"] in ("running", "paused"):
+            self._wait(self.stop(step))
+        return self._send("qmdestroy", path[1], step.vm["id"], lambda: self._api.delete(*path, purge=1))
+
+    def _power(self, step: Step, word: str, kind: str, **options: Any) -> Task:
+        vm = step.vm
+        if "id" not in vm:
+            vm = self._backend.locate(Identity(name=vm["name"])) or vm
+        path = self._path(vm)
+        return self._send(kind, path[1], vm["id"], lambda: self._api.post(*path, "status", word, **options))
+
+    def start(self, step: Step) -> Task:
+        return self._power(step, "start", "qmstart")
+
+    def shutdown(self, step: Step) -> Task:
+        force, patience = step.arguments["force"], step.arguments["shutdown_timeout"]
+        return self._power(step, "shutdown", "qmshutdown", timeout=patience, forceStop=int(force))
+
+    def stop(self, step: Step) -> Task:
+        return self._power(step, "stop", "qmstop", **{"overrule-shutdown": 1})
+
+    def restart(self, step: Step) -> Task:
+        return self._power(step, "reboot", "qmreboot", timeout=step.arguments["shutdown_timeout"])
+
+    def reset(self, step: Step) -> Task:
+        return self._power(step, "reset", "qmreset")
+
+    def pause(self, step: Step) -> Task:
+        return self._power(step, "suspend", "qmpause")
+
+    def resume(self, step: Step) -> Task:
+        return self._power(step, "resume", "qmresume")
+
+    def suspend(self, step: Step) -> Task:
+        return self._power(step, "suspend", "qmsuspend", todisk=1)
+
+    def snapshot(self, step: Step) -> Task:
+        path, wanted = self._path(step.vm), step.arguments
+        options = {
+            "snapname": wanted["snapshot"],
+            "description": wanted.get("description") or None,
+            "vmstate": int(bool(wanted.get("memory"))),
+        }
+        return self._send("qmsnapshot", path[1], step.vm["id"], lambda: self._api.post(*path, "snapshot", **options))
+
+    def snapshot_describe(self, step: Step) -> Task:
+        wanted = step.arguments
+        self._api.put(*self._path(step.vm), "snapshot", wanted["snapshot"], "config", description=wanted["description"])
+        return self._done(step)
+
+    def snapshot_delete(self, step: Step) -> Task:
+        path = (*self._path(step.vm), "snapshot", step.arguments["snapshot"])
+        return self._send("qmdelsnapshot", path[1], step.vm["id"], lambda: self._api.delete(*path))
+
+    def revert(self, step: Step) -> Task:
+        path = (*self._path(step.vm), "snapshot", step.arguments["snapshot"], "rollback")
+        start = int(bool(step.arguments.get("start")))
+        return self._send("qmrollback", path[1], step.vm["id"], lambda: self._api.post(*path, start=start))
+
+    def migrate(self, step: Step) -> Task:
+        path, wanted = self._path(step.vm), step.arguments
+        options = {
+            "target": wanted["node"],
+            "online": int(wanted["online"]),
+            "with-local-disks": 1 if wanted["with_local_disks"] and wanted["online"] else None,
+            "targetstorage": wanted.get("target_storage"),
+            "bwlimit": wanted.get("bandwidth_limit"),
+        }
+        task = self._send("qmigrate", path[1], step.vm["id"], lambda: self._api.post(*path, "migrate", **options))
+        self._backend.remember(step.vm["id"], None)
+        return task
