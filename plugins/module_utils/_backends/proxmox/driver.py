@@ -53,6 +53,7 @@ class ProxmoxBackend(Backend):
         super().__init__(options)
         self.api = Api(options)
         self._nodes: dict[str, str] = {}
+        self._listed: Sequence[VM] = ()
         self._seen: dict[str, VM] = {}
 
     def node_of(self, vm: VM) -> str:
@@ -69,17 +70,20 @@ class ProxmoxBackend(Backend):
     # --- questions
 
     def list(self) -> list[VM]:
+        found = self._rows()
+        self._listed = found
+        return list(found)
+
+    def _rows(self) -> Sequence[VM]:
         """Two kinds of request: the cluster's list for nodes and pools, and each node's own, which is never stale."""
         rows = self.api.get("cluster", "resources")
         pools = {str(row["vmid"]): row.get("pool") for row in rows if row.get("type") == "qemu"}
         nodes = [row["node"] for row in rows if row.get("type") == "node" and row.get("status") == "online"]
-        found = [
+        return [
             self._row(node, guest, pools.get(str(guest["vmid"])))
             for node in sorted(nodes)
             for guest in self.api.get("nodes", node, "qemu", full=1)
         ]
-        self._seen = {vm["id"]: vm for vm in found}
-        return found
 
     def _row(self, node: str, guest: Mapping[str, Any], pool: str | None) -> VM:
         vmid = str(guest["vmid"])
@@ -114,9 +118,10 @@ class ProxmoxBackend(Backend):
         return vm
 
     def prefetch(self, identities: Sequence[Identity]) -> None:
-        """All VMs of a few nodes cost less than a request for each of many VMs."""
-        if len(identities) > 1 and not all(one.id in self._seen for one in identities):
-            self.list()
+        """All VMs of a few nodes cost less than a request for each of many VMs. What was just listed is used once."""
+        if len(identities) > 1:
+            self._seen = {vm["id"]: vm for vm in self._listed or self._rows()}
+        self._listed = ()
 
     def settle_time_of(self, plan: Plan) -> float:
         """The API may tell of a task's end before of the new state; HA acts on its own time after the task."""
@@ -133,7 +138,7 @@ class ProxmoxBackend(Backend):
             vm = self._by_id(identity.id)
             if vm is not None or identity.name is None:
                 return vm
-        return identity.pick(self.list()) if identity.name is not None else None
+        return identity.pick(self._rows()) if identity.name is not None else None
 
     def _by_id(self, vmid: str) -> VM | None:
         """A guest by its id. It may have moved since it was seen: then it is looked for once more."""
