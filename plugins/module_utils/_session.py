@@ -194,7 +194,9 @@ class Session:
         return Outcome(plan, plan.after, self._predicted_pending(plan), tasks)
 
     def _predicted_pending(self, plan: Plan) -> Sequence[str] | None:
-        return self.backend.pending_after(plan) if "pending" in plan.before or not plan.before else None
+        """None where what is pending was not read."""
+        was_read = "pending" in plan.before or "id" not in plan.before or plan.before["state"] == "absent"
+        return self.backend.pending_after(plan) if was_read else None
 
     def converge_each(
         self,

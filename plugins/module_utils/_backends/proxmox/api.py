@@ -92,7 +92,7 @@ class Api:
         host = parts.hostname or ""
         if transport == "openssh":
             return proxmoxer.ProxmoxAPI(host, backend="openssh", user=self._options.get("username") or "root")
-        require("requests", "for backend proxmox")
+        requests = require("requests", "for backend proxmox")
         connection = proxmoxer.ProxmoxAPI(
             f"[{host}]" if ":" in host else host,
             port=parts.port or DEFAULT_PORT,
@@ -100,7 +100,7 @@ class Api:
             timeout=(10, 60),
             **self._credentials(),
         )
-        _limit_connections(connection)
+        _limit_connections(connection, requests)
         return connection
 
     def _credentials(self) -> dict[str, str]:
@@ -121,34 +121,30 @@ class Api:
         )
 
 
-def _limit_connections(connection: Any) -> None:
+def _limit_connections(connection: Any, requests: Any) -> None:
     """So many connections are kept, and no more are opened: a new one costs both sides more than a short wait."""
-    from requests.adapters import HTTPAdapter
-
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS, pool_block=True)
+    adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS, pool_block=True)
     connection._store["session"].mount("https://", adapter)
 
 
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
     """Errors of proxmoxer and requests become ours; ``what`` is the request, for the message."""
-    from proxmoxer import AuthenticationError, ResourceException
-    from requests.exceptions import RequestException, SSLError
-
+    core = require("proxmoxer", "for backend proxmox").core
     try:
         yield
-    except ResourceException as error:
+    except core.ResourceException as error:
         raise of_status(what, error.status_code, str(error.content or ""), error.errors) from error
-    except AuthenticationError as error:
+    except core.AuthenticationError as error:
         raise AuthenticationFailed(
             f"{what}: {error}", advice="Check username, with its realm, and password."
         ) from error
-    except SSLError as error:
-        raise BackendError(
-            f"{what}: the server's certificate cannot be verified: {error}.",
-            advice="Give ca_path, or validate_certs: false if you accept that.",
-        ) from error
-    except (RequestException, OSError) as error:
+    except OSError as error:  # and with it all that requests raises
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise BackendError(
+                f"{what}: the server's certificate cannot be verified: {error}.",
+                advice="Give ca_path, or validate_certs: false if you accept that.",
+            ) from error
         raise TransportError(f"{what}: no answer: {error}.", advice="Check url, and that the API is up.") from error
 
 
