@@ -26,7 +26,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.base import Identity
-from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu import command, process, tools
+from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu import command, power, process, tools
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu.driver import QemuBackend
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu.machine import Machine
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu.qmp import Monitor
@@ -114,8 +114,8 @@ def driver_start(backend: QemuBackend) -> float:
     if record is None:
         raise SystemExit("The VM of the benchmark is gone.")
     machine = Machine(backend.store, record)
-    took = seconds(lambda: machine.start(Deadline(60)))
-    machine.kill()
+    took = seconds(lambda: power.start(machine, Deadline(60)))
+    power.kill(machine)
     return took
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +45,7 @@ class Api:
         self._options = options
         self._endpoints = list(options.get("url") or [])
         self._connection: Any = None
+        self._connecting = threading.Lock()
 
     def get(self, *path: object, **params: Any) -> Any:
         """What the server tells.
@@ -54,12 +56,12 @@ class Api:
         deadline = Deadline(READ_TIMEOUT)
         lost: TransportError | None = None
         for _turn in deadline.intervals(0.2 + random.random() / 10, 2.0):
+            used = self._connection
             try:
                 return self._request("get", path, params)
             except TransportError as error:
                 lost = error
-                self._connection = None
-                self._endpoints = self._endpoints[1:] + self._endpoints[:1]
+                self._turn_away(used)
         raise lost or TransportError("No endpoint answered.")
 
     def post(self, *path: object, **data: Any) -> Any:
@@ -75,10 +77,22 @@ class Api:
         what = f"{method.upper()} /{'/'.join(str(part) for part in path)}"
         values = {name: int(value) if isinstance(value, bool) else value for name, value in params.items()}
         with _translated(what):
+            resource = self._connected()("/".join(quote(str(part), safe="@!:") for part in path))
+            return getattr(resource, method)(**values)
+
+    def _connected(self) -> Any:
+        """The connection that all threads share; a ticket is asked for once."""
+        with self._connecting:
             if self._connection is None:
                 self._connection = self._connect()
-            resource = self._connection("/".join(quote(str(part), safe="@!:") for part in path))
-            return getattr(resource, method)(**values)
+            return self._connection
+
+    def _turn_away(self, used: Any) -> None:
+        """The next endpoint is used from now on, unless another thread has turned away already."""
+        with self._connecting:
+            if self._connection is used:
+                self._connection = None
+                self._endpoints = self._endpoints[1:] + self._endpoints[:1]
 
     def _connect(self) -> Any:
         """proxmoxer's root resource. A ticket is asked for here, a token is only sent along."""

@@ -62,7 +62,6 @@ FORMATS: Mapping[str, Format] = {
     "machine": Format("type"),
     "memory": Format("current"),
     "rng": Format("source"),
-    "serial": Format(),
     "smbios": Format("", frozenset({"base64"})),
     "startup": Format("order"),
     "vga": Format("type"),

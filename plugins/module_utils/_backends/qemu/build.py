@@ -21,7 +21,7 @@ from ..._task import Deadline
 from . import command, disks, tools
 from .images import ImageCache
 from .machine import CLONE_NODE, Machine
-from .store import Record, Store
+from .store import EFIVARS, Record, Store
 
 DEFAULTS = {"memory": 512, "cores": 1, "sockets": 1, "cpu_type": "max", "firmware": "bios"}
 NIC_DEFAULTS = {"network": "user", "model": "virtio", "connected": True}
@@ -83,9 +83,9 @@ def create(store: Store, name: str, settings: Mapping[str, Any], images: ImageCa
             for slot, disk in config.get("disks", {}).items()
         }
         if config["firmware"] == "uefi":
-            files[command.EFIVARS] = "efivars.qcow2"
+            files[EFIVARS] = "efivars.qcow2"
             _code, template = command.firmware()
-            path = os.path.join(directory, files[command.EFIVARS])
+            path = os.path.join(directory, files[EFIVARS])
             disks.convert(template, path, source_format="raw", timeout=60.0)
         ports = command.assign_ports(config, {})
         record = Record(

@@ -23,7 +23,7 @@ from . import build, command, disks, networks, process
 from .images import ImageCache
 from .machine import Machine
 from .qmp import Monitor
-from .store import NEW, Record
+from .store import EFIVARS, NEW, Record
 
 _UNPLUG_TIMEOUT = 15.0
 
@@ -77,7 +77,7 @@ def _disk_files(
     """Make the images of new disks; the file of each disk, and those of disks that are no more."""
     old = machine.record.files
     wanted = config.get("disks", {})
-    files = {slot: file for slot, file in old.items() if slot in wanted or slot == command.EFIVARS}
+    files = {slot: file for slot, file in old.items() if slot in wanted or slot == EFIVARS}
     for slot, disk in wanted.items():
         if slot not in files:
             file = _unused_name(machine, disk.get("format", "qcow2"))
@@ -226,12 +226,11 @@ class _LiveChange:
         else:
             self._plug_network(monitor, slot, record.config["nics"][slot])
             device = command.nic_device(slot, record.config["nics"][slot], self._running["ports"])
-            if not record.config["nics"][slot]["connected"]:
-                # the name of the host's side: the guest must not see a link even for a moment
-                monitor.command("set_link", {"name": f"host-{slot}", "up": False})
             undo = ("netdev_del", {"id": f"host-{slot}"})
         try:
             monitor.command("device_add", device)
+            if kind == "nics" and not record.config["nics"][slot]["connected"]:
+                monitor.command("set_link", {"name": slot, "up": False})
         except BackendError:
             with suppress(BackendError):
                 monitor.command(*undo)

@@ -15,14 +15,13 @@ from typing import Any
 from ..._errors import InvalidRequest, MissingLibrary
 from ..._fields import natural
 from . import networks
-from .store import Record
+from .store import EFIVARS, Record
 
 NIC_MODELS = {"virtio": "virtio-net-pci", "e1000e": "e1000e", "vmxnet3": "vmxnet3"}
 SCSI = "scsi"
 """Id of the SCSI controller; it takes a root port like a device."""
 SEED = "seed"
 SEED_SCSI_ID = 31
-EFIVARS = "efivars"
 SPARE_PORTS = 4
 
 FIRMWARE = (

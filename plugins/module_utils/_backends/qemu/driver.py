@@ -9,20 +9,22 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..._errors import BackendError, Conflict, Error, NotFound
+from ..._errors import BackendError, Conflict, Error
 from ..._plan import VM, Change, Op, Plan, Step, differences
 from ..._task import Deadline, Task, TaskState
 from ..base import Apply, Backend, Capabilities, Identity
 from . import process
-from .images import ImageCache
 from .locks import is_held
 from .machine import Machine
 from .shutdown import RESEND, Shutdown
 from .store import Record, Store
+
+if TYPE_CHECKING:
+    from .images import ImageCache
 
 _LIVE = ("description", "tags", "guest_agent", "template", "disks", "disks.slot", "disks.size", "nics", "nics.slot")
 _LIVE_PARTS = ("nics.connected", "nics.forwards", "cdrom.image")
@@ -172,6 +174,8 @@ class QemuBackend(Backend):
 
     @property
     def images(self) -> ImageCache:
+        from .images import ImageCache
+
         return ImageCache(self.store.path("images"), self.options)
 
     @contextmanager
@@ -207,126 +211,9 @@ class QemuBackend(Backend):
     # --- operations
 
     def perform(self, step: Step, deadline: Deadline) -> Task:
-        """Everything but a shutdown is done when this returns."""
-        operation: Callable[[Step, Deadline], Task | None] = getattr(self, f"_{step.op.value}")
-        try:
-            return operation(step, deadline) or self._done(step)
-        except OSError as error:
-            raise BackendError(
-                f"{step.op.value} of VM {step.vm['name']} failed on this host: {error}.",
-                advice="See the host's disk and rights.",
-            ) from error
+        from .operations import Operations
 
-    def _machine(self, step: Step) -> Machine:
-        record = self.store.load(step.vm["name"])
-        if record is None:
-            raise NotFound(f"There is no VM {step.vm['name']} any more.")
-        return Machine(self.store, record)
-
-    def _done(self, step: Step, *warnings: str) -> Task:
-        record = None if step.op is Op.DELETE else self.store.load(step.vm["name"])
-        uuid = record.uuid if record else step.vm.get("id", "")
-        return Task(f"qemu:{step.op.value}:{uuid}", self.name, TaskState.SUCCEEDED, warnings=warnings)
-
-    def _create(self, step: Step, deadline: Deadline) -> None:
-        from . import build
-
-        build.create(self.store, step.vm["name"], step.arguments["settings"], self.images, deadline)
-
-    def _clone(self, step: Step, deadline: Deadline) -> None:
-        from . import build
-
-        source = self._machine(Step(step.op, step.source or {}))
-        build.clone(
-            source,
-            step.vm["name"],
-            snapshot=step.arguments.get("snapshot") or "",
-            linked=step.arguments.get("linked", False),
-            deadline=deadline,
-        )
-
-    def _update(self, step: Step, deadline: Deadline) -> Task:
-        from . import change
-
-        warnings = change.update(
-            self._machine(step),
-            step.arguments["changes"],
-            live=step.arguments.get("apply") != "next_boot",
-            force=step.arguments.get("force", False),
-            images=self.images,
-            deadline=deadline,
-        )
-        return self._done(step, *warnings)
-
-    def _delete(self, step: Step, deadline: Deadline) -> None:
-        machine = self._machine(step)
-        if machine.is_alive:
-            process.kill(machine.dir)
-        self.store.remove(machine.record.name)
-
-    def _start(self, step: Step, deadline: Deadline) -> None:
-        self._machine(step).start(deadline)
-
-    def _stop(self, step: Step, deadline: Deadline) -> None:
-        self._machine(step).kill()
-
-    def _shutdown(self, step: Step, deadline: Deadline) -> Task:
-        """Begin to shut the guest down; ``tend`` goes on with it."""
-        machine = self._machine(step)
-        if machine.status()[0] == "paused":
-            # a paused guest hears nothing
-            machine.resume(deadline)
-        boot = process.read_running(machine.dir).get("boot", "0")
-        end = int(time.time() + step.arguments["shutdown_timeout"])
-        task = Task(Shutdown(machine.record.uuid, boot, end, step.arguments["force"]).id, self.name, TaskState.RUNNING)
-        self.tend([task])
-        return task
-
-    def _reset(self, step: Step, deadline: Deadline) -> None:
-        with self._machine(step).monitor() as monitor:
-            monitor.command("system_reset")
-
-    def _pause(self, step: Step, deadline: Deadline) -> None:
-        with self._machine(step).monitor() as monitor:
-            monitor.command("stop")
-
-    def _resume(self, step: Step, deadline: Deadline) -> None:
-        self._machine(step).resume(deadline)
-
-    def _suspend(self, step: Step, deadline: Deadline) -> None:
-        self._machine(step).suspend(deadline)
-
-    def _snapshot(self, step: Step, deadline: Deadline) -> None:
-        from . import snapshots
-
-        wanted = step.arguments
-        snapshots.take(
-            self._machine(step),
-            wanted["snapshot"],
-            wanted.get("description") or "",
-            wanted.get("memory") or False,
-            deadline,
-        )
-
-    def _snapshot_describe(self, step: Step, deadline: Deadline) -> None:
-        from . import snapshots
-
-        snapshots.describe(self._machine(step), step.arguments["snapshot"], step.arguments["description"])
-
-    def _snapshot_delete(self, step: Step, deadline: Deadline) -> None:
-        from . import snapshots
-
-        snapshots.delete(self._machine(step), step.arguments["snapshot"], deadline)
-
-    def _revert(self, step: Step, deadline: Deadline) -> None:
-        from . import snapshots
-
-        snapshots.revert(self._machine(step), step.arguments["snapshot"], step.arguments.get("start", False), deadline)
-
-    def _revert_disks(self, step: Step, deadline: Deadline) -> None:
-        from . import snapshots
-
-        snapshots.revert_disks(self._machine(step), step.arguments["snapshot"], step.arguments["disks"])
+        return Operations(self).perform(step, deadline)
 
     # --- tasks
 
@@ -345,6 +232,8 @@ class QemuBackend(Backend):
 
     def tend(self, tasks: Sequence[Task]) -> None:
         """Ask guests again to shut down, and cut the power of those that may be forced and did not."""
+        from . import power
+
         for task in tasks:
             shutdown = Shutdown.of(task)
             machine = self._machine_of(shutdown.uuid) if shutdown else None
@@ -355,7 +244,7 @@ class QemuBackend(Backend):
                     self._cut_power(shutdown, machine)
             elif time.monotonic() - self._asked.get(task.id, -RESEND) >= RESEND:
                 self._asked[task.id] = time.monotonic()
-                machine.press_power_button()
+                power.press_power_button(machine)
 
     def _cut_power(self, shutdown: Shutdown, machine: Machine) -> None:
         """Inside the operation lock, since the VM may be being started again; where it is held, at a later poll."""

@@ -11,10 +11,11 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..._errors import InvalidRequest, NotFound, TransportError
+from ..._errors import Error, InvalidRequest, NotFound, TransportError
 from ..._task import Deadline
 from .locks import EXCLUSIVE, hold
 from .store import write_atomically
@@ -110,32 +111,38 @@ class ImageCache:
                 return
             algorithm = split_checksum(checksum)[0] if checksum else "sha256"
             partial = f"{self._path(url)}.part"
-            digest, size = _copy(response, partial, algorithm, deadline)
-        _verify(digest, checksum, _without_password(url))
+            try:
+                digest, size = _copy(response, partial, algorithm, deadline)
+                _verify(digest, checksum, _without_password(url))
+            except Error:
+                os.unlink(partial)
+                raise
+        with suppress(FileNotFoundError):
+            # what is known of the old image must not outlive it
+            os.unlink(f"{self._path(url)}.json")
         os.rename(partial, self._path(url))
         kept = {"url": _without_password(url), "checksum": checksum, "etag": response.headers.get("ETag"), "size": size}
         write_atomically(f"{self._path(url)}.json", json.dumps(kept).encode())
 
     def _open(self, url: str, headers: dict[str, str], timeout: float) -> Any:
+        import ssl
         from http.client import HTTPException
         from urllib.error import HTTPError
-
-        from ansible.module_utils.urls import ConnectionError, open_url
+        from urllib.request import HTTPSHandler, Request, build_opener
 
         name = _without_password(url)
         try:
-            return open_url(
-                url,
-                headers=headers,
-                timeout=timeout,
-                validate_certs=self._options.get("validate_certs", True),
-                ca_path=self._options.get("ca_path"),
-            )
+            context = ssl.create_default_context(cafile=self._options.get("ca_path"))
+            if not self._options.get("validate_certs", True):
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            # not ansible.module_utils.urls: that would travel with every task of every module
+            return build_opener(HTTPSHandler(context=context)).open(Request(url, headers=headers), timeout=timeout)
         except HTTPError as error:
             if error.code == 304:
                 return error
             raise NotFound(f"{name} cannot be downloaded: {error.code} {error.reason}.") from error
-        except (OSError, HTTPException, ConnectionError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise TransportError(f"{name} cannot be downloaded: {error}.") from error
 
 

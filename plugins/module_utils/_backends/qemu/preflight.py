@@ -13,7 +13,7 @@ from typing import Any
 from ..._errors import BackendError, Conflict, InvalidRequest, NotFound, Unsupported
 from ..._fields import GIB, size_in_bytes
 from ..._plan import Op, Step
-from . import build, command, disks, networks, snapshots, tools
+from . import build, command, disks, memory, networks, snapshots, tools
 from .change import changed_config
 from .images import ImageCache
 from .machine import Machine
@@ -128,8 +128,8 @@ class Preflight:
 
     def _suspend(self, step: Step, machine: Machine | None) -> None:
         if machine:
-            machine.require_disk_for_memory()
-            machine.require_snapshot_formats()
+            memory.require_disk_for_memory(machine)
+            memory.require_snapshot_formats(machine)
             if machine.present()["topology"] != machine.recorded()["topology"]:
                 raise Conflict(
                     f"VM {machine.record.name} has changes that wait for a restart: saved memory would not fit them.",
@@ -140,9 +140,9 @@ class Preflight:
         snapshots.check_name(step.arguments["snapshot"])
         if machine:
             _require_awake(machine, "have a snapshot taken")
-            machine.require_snapshot_formats()
+            memory.require_snapshot_formats(machine)
             if step.arguments.get("memory"):
-                machine.require_disk_for_memory()
+                memory.require_disk_for_memory(machine)
 
     def _revert(self, step: Step, machine: Machine | None) -> None:
         if machine:

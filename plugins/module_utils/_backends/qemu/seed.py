@@ -13,9 +13,7 @@ import tempfile
 from typing import Any
 
 from . import tools
-
-STAGING = ".seed-"
-"""Prefix of the directory in which a CD is made."""
+from .store import STAGING
 
 
 def documents(name: str, uuid: str, settings: dict[str, Any], macs: dict[str, str]) -> dict[str, str]:

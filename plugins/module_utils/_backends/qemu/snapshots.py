@@ -18,8 +18,10 @@ from typing import Any
 
 from ..._errors import Conflict, Error, InvalidRequest, NotFound
 from ..._task import Deadline
-from . import command, disks, process
+from . import disks, power, process
 from .machine import SUSPEND_TAG, Machine
+from .memory import delete_memory, load_memory, nodes, save_memory
+from .store import EFIVARS
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}")
 
@@ -108,12 +110,12 @@ def _take_images(machine: Machine, name: str, memory: bool, deadline: Deadline) 
         return
     with machine.monitor() as monitor:
         if memory:
-            machine.save_memory(monitor, name, deadline)
+            save_memory(machine, monitor, name, deadline)
             return
         with machine.frozen():
             actions = [
                 {"type": "blockdev-snapshot-internal-sync", "data": {"device": node, "name": name}}
-                for node in machine.nodes()
+                for node in nodes(machine)
             ]
             monitor.command("transaction", {"actions": actions}, timeout=60.0)
 
@@ -151,7 +153,7 @@ def _delete_images(machine: Machine, name: str, paths: list[str], deadline: Dead
         return
     live = set(machine.disk_paths(machine.present()["files"]))
     with machine.monitor() as monitor:
-        machine.delete_memory(monitor, name, deadline)
+        delete_memory(machine, monitor, name, deadline)
     disks.delete_all([path for path in paths if path not in live and os.path.exists(path)], name)
 
 
@@ -184,16 +186,16 @@ def revert(machine: Machine, name: str, start: bool, deadline: Deadline) -> None
     if machine.is_alive and entry["memory"] and same_hardware and machine.status()[0] in ("running", "paused"):
         _revert_live(machine, name, entry, deadline)
         return
-    machine.kill()
+    power.kill(machine)
     machine.save(reverting=name)
     disks.apply_all(machine.disk_paths(entry["files"]), name)
     _restore_settings(machine, name, entry)
     if entry["memory"]:
-        machine.start(deadline, load=name)
+        power.start(machine, deadline, load=name)
         return
     machine.save(reverting=None)
     if start:
-        machine.start(deadline)
+        power.start(machine, deadline)
 
 
 def _revert_live(machine: Machine, name: str, entry: dict[str, Any], deadline: Deadline) -> None:
@@ -201,7 +203,7 @@ def _revert_live(machine: Machine, name: str, entry: dict[str, Any], deadline: D
         with machine.monitor() as monitor:
             monitor.command("stop")
             machine.save(reverting=name)
-            machine.load_memory(monitor, name, deadline)
+            load_memory(machine, monitor, name, deadline)
             boot = process.read_running(machine.dir)["boot"]
             _restore_settings(machine, name, entry)
             process.write_running(machine.dir, {**machine.recorded(), "boot": boot})
@@ -234,6 +236,6 @@ def revert_disks(machine: Machine, name: str, slots: list[str]) -> None:
     """
     files = machine.record.snapshots.get(name, {}).get("files", machine.record.files)
     for slot in slots:
-        if slot not in files or slot == command.EFIVARS:
+        if slot not in files or slot == EFIVARS:
             raise NotFound(f"Snapshot {name} of VM {machine.record.name} has no disk {slot}.")
     disks.apply_all(machine.disk_paths({slot: files[slot] for slot in slots}), name)

@@ -34,6 +34,12 @@ from .locks import EXCLUSIVE, SHARED, hold, lock_descriptor, try_lock
 
 SCHEMA = 1
 
+EFIVARS = "efivars"
+"""Under this name, beside the slots, a record keeps the file of the UEFI variables."""
+
+STAGING = ".seed-"
+"""Prefix of the directory in which a CD is made."""
+
 NEW = ".new-"
 """Files with this prefix are unfinished."""
 
