@@ -141,13 +141,13 @@ def measure(runs: int, state_dir: str) -> list[Ratio]:
     def task(module: str, **options: Any) -> dict[str, Any]:
         return {module: options}
 
-    vm, power = "anyvirt.compute.vm", "anyvirt.compute.vm_power"
+    vm = "anyvirt.compute.vm"
     six = [
         task(vm, name="six", **TASK_SETTINGS),
-        task(power, name="six", state="started"),
-        task(power, name="six", state="started"),
+        task(vm, name="six", state="started"),
+        task(vm, name="six", state="started"),
         task("anyvirt.compute.vm_info", name="six"),
-        task(power, name="six", state="stopped", force=True, shutdown_timeout=0),
+        task(vm, name="six", state="stopped", force=True, shutdown_timeout=0),
         task(vm, name="six", state="absent", force=True),
     ]
     pings = [task("ansible.builtin.ping")] * 6
