@@ -14,10 +14,12 @@ options:
     description:
       - What runs the VMs.
       - V(qemu) is QEMU on the host on which the module runs. It needs no server and no daemon.
+      - V(proxmox) is a cluster of Proxmox VE, or a single node.
       - Without this option the environment variable E(ANYVIRT_BACKEND) is used, if it is set for the module.
     type: str
     choices:
       - qemu
+      - proxmox
     default: qemu
   state_dir:
     description:
@@ -26,16 +28,82 @@ options:
       - It belongs to one user. It is made when it is first needed, and nobody else may read it.
       - Without this option the environment variable E(ANYVIRT_STATE_DIR) is used, if it is set for the module.
     type: path
+  url:
+    description:
+      - Where the API of O(backend=proxmox) is, such as V(https://pve1.example.com:8006). Without a scheme it is
+        C(https), and without a port it is 8006.
+      - Of several the first one is used. When no answer comes from it, what was asked is asked of the next one. What
+        changes something is sent only once, and after a lost answer the cluster is asked whether it was done. Name
+        several nodes of one cluster, or one address that is always up.
+      - With O(transport=openssh) only the name of the host is used of it. With O(transport=local) it is not needed.
+      - Without this option the first of the environment variables E(ANYVIRT_URL), E(PROXMOX_URL) and E(PROXMOX_HOST)
+        that is set for the module is used. There several are separated by commas.
+    type: list
+    elements: str
+    aliases:
+      - api_host
+  username:
+    description:
+      - The user of O(backend=proxmox), with its realm, such as V(root@pam) or V(ansible@pve).
+      - With O(transport=openssh) it is the user of the host, V(root) by default.
+      - Without this option the first of the environment variables E(ANYVIRT_USERNAME) and E(PROXMOX_USER) that is set
+        for the module is used.
+    type: str
+    aliases:
+      - api_user
+  password:
+    description:
+      - The password of O(username). It is not used where there is a O(token_secret).
+      - Without this option the first of the environment variables E(ANYVIRT_PASSWORD) and E(PROXMOX_PASSWORD) that is
+        set for the module is used.
+    type: str
+    aliases:
+      - api_password
+  token_id:
+    description:
+      - The id of an API token of O(backend=proxmox), such as V(ansible@pve!playbooks), which is the user, the realm and
+        the name of the token. With O(username) the name alone will do.
+      - Without this option the first of the environment variables E(ANYVIRT_TOKEN_ID) and E(PROXMOX_TOKEN_ID) that is
+        set for the module is used.
+    type: str
+    aliases:
+      - api_token_id
+  token_secret:
+    description:
+      - The secret of the token O(token_id).
+      - Without this option the first of the environment variables E(ANYVIRT_TOKEN_SECRET) and E(PROXMOX_TOKEN_SECRET)
+        that is set for the module is used.
+    type: str
+    aliases:
+      - api_token_secret
+  transport:
+    description:
+      - How O(backend=proxmox) is reached.
+      - V(https) is the API over the network, with a token or a password.
+      - V(local) is the command C(pvesh) on the host on which the module runs. It must be a node of the cluster, and the
+        module must run as root. There are no credentials.
+      - V(openssh) is the same command on the host of O(url), over SSH with the keys of the user who runs the module.
+      - Without this option the environment variable E(ANYVIRT_TRANSPORT) is used, if it is set for the module.
+    type: str
+    choices:
+      - https
+      - local
+      - openssh
+    default: https
   validate_certs:
     description:
       - Whether the certificates of servers are checked.
-      - With O(backend=qemu) these are the servers from which images are downloaded.
-      - Without this option the environment variable E(ANYVIRT_VALIDATE_CERTS) is used, if it is set for the module.
+      - With O(backend=qemu) these are the servers from which images are downloaded. With O(backend=proxmox) it is the
+        server at O(url).
+      - Without this option the first of the environment variables E(ANYVIRT_VALIDATE_CERTS) and
+        E(PROXMOX_VALIDATE_CERTS) that is set for the module is used.
     type: bool
     default: true
   ca_path:
     description:
       - A file with the certificates of authorities to trust, instead of those that the system trusts.
-      - Without this option the environment variable E(ANYVIRT_CA_PATH) is used, if it is set for the module.
+      - The authority of a cluster of Proxmox VE is in the file C(/etc/pve/pve-root-ca.pem) of each node.
+      - Without this option the first of the environment variables E(ANYVIRT_CA_PATH) and E(PROXMOX_CA_PATH) that is set
+        for the module is used.
     type: path
 """

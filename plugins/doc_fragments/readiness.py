@@ -37,6 +37,7 @@ options:
             tells.
           - A port that is forwarded from the network V(user) says nothing about the guest. QEMU itself accepts
             connections to it as soon as the VM runs. Give O(wait_for.banner) there, or wait for O(wait_for.agent).
+          - With O(backend=proxmox) the agent answers only where C(guest_agent) was set when the VM was started.
         type: str
       banner:
         description:

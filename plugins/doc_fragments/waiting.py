@@ -16,6 +16,7 @@ options:
         which M(anyvirt.compute.task_wait) can wait for in another play, and RV(vm) says what will be.
       - With O(backend=qemu) this matters only where a guest is shut down. Everything else is done when the module
         returns. To go on with something else during a long copy, use C(async).
+      - With O(backend=proxmox) nearly everything is a task of the cluster, which goes on by itself.
     type: bool
     default: true
 """

@@ -33,8 +33,10 @@ def plan_clone(
             raise NotFound(f"VM {source['name']} has no snapshot {snapshot}.", advice=f"It has: {known}.")
         from ._snapshots import at_snapshot
 
+        backend.load_snapshot(source, snapshot)
         origin = at_snapshot(source, source["snapshots"][snapshot].get("config"))
     needs = ((Op.CLONE_LINKED,) if linked else ()) + ((Op.CLONE_SNAPSHOT,) if snapshot else ())
-    step = Step(Op.CLONE, {"name": name}, {"snapshot": snapshot, "linked": linked}, needs, source)
-    copy = backend.clone_of(origin, name)
+    placed = {key: wanted[key] for key in backend.places_clones if key in wanted}
+    step = Step(Op.CLONE, {"name": name}, {"snapshot": snapshot, "linked": linked, **placed}, needs, source)
+    copy = {**backend.clone_of(origin, name), **placed}
     return Plan({}, copy, (), (step,)).and_then(plan_settings(copy, wanted))

@@ -548,6 +548,7 @@ def decide(session: Session, vm: VM) -> Plan:
     if params["state"] == "reverted":
         if params["retention"]:
             raise InvalidRequest("retention goes with state present or absent, not with reverted.")
+        session.backend.load_snapshot(vm, name)
         return plan_reverted(vm, name, force=params["force"], start=params["start"], disks=params["disks"])
     if params["state"] == "absent":
         names = with_children(vm["snapshots"], name) if params["children"] else [name]

@@ -91,6 +91,8 @@ class Backend(ABC):
     poll_interval: ClassVar[tuple[float, float]] = (0.25, 2.0)
     chooses_ids: ClassVar[bool] = True
     """Whether new VMs get their ids from the backend alone."""
+    places_clones: ClassVar[tuple[str, ...]] = ()
+    """The settings that say where a clone shall be, and go along with the request to make it."""
     locks_locally: ClassVar[bool] = False
     """Whether ``exclusive`` shuts out other runs, so that a state read inside it stays true."""
 
@@ -116,6 +118,9 @@ class Backend(ABC):
         :raises Unsupported: this backend has no such thing.
         """
         raise Unsupported(f"Backend {self.name} has no operation '{op.value}'.", operation=op.value)
+
+    def load_snapshot(self, vm: VM, name: str) -> None:  # noqa: B027 - where find told it already
+        """Add to ``vm["snapshots"][name]`` the settings of then, as ``config``."""
 
     def prefetch(self, identities: Sequence[Identity]) -> None:  # noqa: B027 - of local VMs each is read as cheaply
         """Read the states of several VMs together, for the next ``find`` of each."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import random
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -46,6 +48,8 @@ class Api:
         self._endpoints = list(options.get("url") or [])
         self._connection: Any = None
         self._connecting = threading.Lock()
+        self.clock_ahead = 0.0
+        """Seconds that the server's clock is ahead of ours, as its last answer said."""
 
     def get(self, *path: object, **params: Any) -> Any:
         """What the server tells.
@@ -115,7 +119,13 @@ class Api:
             **self._credentials(),
         )
         _limit_connections(connection, requests)
+        connection._store["session"].hooks["response"].append(self._note_time)
         return connection
+
+    def _note_time(self, response: Any, **_options: Any) -> None:
+        told = parsedate_tz(response.headers.get("Date", ""))
+        if told:
+            self.clock_ahead = mktime_tz(told) - time.time()
 
     def _credentials(self) -> dict[str, str]:
         """
@@ -165,8 +175,10 @@ def _translated(what: str) -> Iterator[None]:
 def of_status(what: str, status: int, text: str, errors: Any = None) -> Error:
     """The error for an answer. PVE says 500 for nearly all that goes wrong, so there its text must tell."""
     text = text.strip().rstrip(".")
-    if isinstance(errors, Mapping) and errors:
-        text = "; ".join(f"{name}: {str(said).strip()}" for name, said in sorted(errors.items()))
+    # of a body that is no JSON proxmoxer makes an error in bytes
+    told = {name: said for name, said in errors.items() if isinstance(said, str)} if isinstance(errors, Mapping) else {}
+    if told:
+        text = "; ".join(f"{name}: {said.strip()}" for name, said in sorted(told.items()))
     message = f"{what}: {status} {text}."
     if status in TRANSIENT:
         return TransportError(message, advice="A node of the cluster does not answer.", code=status)

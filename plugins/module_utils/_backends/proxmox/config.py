@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
-from ..._errors import InvalidRequest
+from ..._errors import BackendError, InvalidRequest
 from ..._fields import disk_in_gib, natural
 from ..._plan import VM, Change
 from . import properties
@@ -117,9 +117,13 @@ def native_value(key: str, value: Any) -> Any:
     """A value as it is compared: a property string as a dict, everything else as text."""
     if isinstance(value, Mapping):
         return {name: _text(one) for name, one in value.items()}
-    if properties.format_of(key) is not None:
+    if properties.format_of(key) is None:
+        return _text(value)
+    try:
         return properties.parse(key, _text(value))
-    return _text(value)
+    except BackendError:
+        # a form that is newer than this
+        return _text(value)
 
 
 def _text(value: Any) -> str:

@@ -20,8 +20,8 @@ from .api import Api
 
 _LIVE = ("name", "description", "tags", "template")
 _LIVE_PARTS = ("disks", "disks.slot", "disks.size", "nics", "nics.slot", "nics.connected", "cdrom.image")
-_LIVE_NIC = ("nics.network", "nics.vlan")
-_RESTART = ("memory", "cores", "sockets", "cpu_type", "firmware", "boot_order", "native", "nics.model", "nics.mac")
+_LIVE_NIC = ("nics.network", "nics.vlan", "nics.model", "nics.mac")
+_RESTART = ("memory", "cores", "sockets", "cpu_type", "firmware", "boot_order", "native")
 _RESTART_PARTS = ("guest_agent", "cdrom", "cdrom.slot")
 _CLOUD_INIT = ("user", "password", "ssh_keys", "nameservers", "search_domains", "ip_config")
 _NEVER = ("disks.storage", "disks.format", "disks.source", "node", "pool")
@@ -48,6 +48,7 @@ class ProxmoxBackend(Backend):
     name_rule: ClassVar[str] = "It is a DNS name: letters, digits, - and dots, at most 63 in all."
     poll_interval: ClassVar[tuple[float, float]] = (0.25, 2.0)
     chooses_ids: ClassVar[bool] = False
+    places_clones: ClassVar[tuple[str, ...]] = ("node", "pool")
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
@@ -55,6 +56,13 @@ class ProxmoxBackend(Backend):
         self._nodes: dict[str, str] = {}
         self._listed: Sequence[VM] = ()
         self._seen: dict[str, VM] = {}
+        self._used: set[str] = set()
+        self.made: dict[str, str] = {}
+        """Ids of the VMs that this run made, by name."""
+        self.pools: dict[str, str | None] = {}
+        """Only lists tell them, and so they are remembered from there."""
+        self.begun: set[str] = set()
+        """Tasks that this run began."""
 
     def node_of(self, vm: VM) -> str:
         """Where a guest was seen last."""
@@ -75,19 +83,27 @@ class ProxmoxBackend(Backend):
         return list(found)
 
     def _rows(self) -> Sequence[VM]:
-        """Two kinds of request: the cluster's list for nodes and pools, and each node's own, which is never stale."""
+        """Two kinds of request: the cluster's list for nodes and pools, and each node's own, which is never stale.
+
+        Of a node that is away the guests are told as they were seen last, in state unknown: they are not gone.
+        """
         rows = self.api.get("cluster", "resources")
-        pools = {str(row["vmid"]): row.get("pool") for row in rows if row.get("type") == "qemu"}
+        guests = {str(row["vmid"]): row for row in rows if row.get("type") == "qemu"}
         nodes = [row["node"] for row in rows if row.get("type") == "node" and row.get("status") == "online"]
-        return [
-            self._row(node, guest, pools.get(str(guest["vmid"])))
+        found = [
+            self._row(node, guest, guests.get(str(guest["vmid"]), {}))
             for node in sorted(nodes)
             for guest in self.api.get("nodes", node, "qemu", full=1)
         ]
+        known = {vm["id"] for vm in found}
+        away = [row for vmid, row in guests.items() if row["node"] not in nodes and vmid not in known]
+        return found + [self._row(row["node"], {**row, "status": "unknown"}, row) for row in away]
 
-    def _row(self, node: str, guest: Mapping[str, Any], pool: str | None) -> VM:
+    def _row(self, node: str, guest: Mapping[str, Any], listed: Mapping[str, Any]) -> VM:
         vmid = str(guest["vmid"])
         self._nodes[vmid] = node
+        if listed:
+            self.pools[vmid] = listed.get("pool")
         return {
             "id": vmid,
             "name": guest.get("name") or f"VM {vmid}",
@@ -97,7 +113,8 @@ class ProxmoxBackend(Backend):
             "native_state": guest.get("qmpstatus") or guest.get("status"),
             "template": str(guest.get("template", 0)) == "1",
             "tags": translation.tags_of(guest.get("tags")),
-            "pool": pool,
+            "pool": self.pools.get(vmid),
+            "ha": listed.get("hastate") not in (None, "ignored"),
             "lock": guest.get("lock"),
             "memory": int(guest.get("maxmem", 0)) >> 20,
             "cores": guest.get("cpus"),
@@ -120,7 +137,7 @@ class ProxmoxBackend(Backend):
     def prefetch(self, identities: Sequence[Identity]) -> None:
         """All VMs of a few nodes cost less than a request for each of many VMs. What was just listed is used once."""
         if len(identities) > 1:
-            self._seen = {vm["id"]: vm for vm in self._listed or self._rows()}
+            self._seen, self._used = {vm["id"]: vm for vm in self._listed or self._rows()}, set()
         self._listed = ()
 
     def settle_time_of(self, plan: Plan) -> float:
@@ -128,11 +145,9 @@ class ProxmoxBackend(Backend):
         return _HA_TIME if plan.before.get("ha") else _SETTLE_TIME
 
     def locate(self, identity: Identity) -> VM | None:
-        seen = self._seen.pop(identity.id or "", None)
-        if seen is None and self._seen and identity.name is not None:
-            seen = identity.pick(list(self._seen.values()))
-        if seen is not None:
-            self._seen.pop(seen["id"], None)
+        seen = identity.pick(list(self._seen.values()))
+        if seen is not None and seen["id"] not in self._used:
+            self._used.add(seen["id"])
             return seen
         if identity.id is not None and identity.id.isdigit():
             vm = self._by_id(identity.id)
@@ -151,7 +166,7 @@ class ProxmoxBackend(Backend):
             except NotFound:
                 self._nodes.pop(vmid, None)
                 continue
-            vm = self._row(node, {**current, "vmid": vmid}, None)
+            vm = self._row(node, {**current, "vmid": vmid}, {})
             vm["ha"] = bool(int(current.get("ha", {}).get("managed", 0)))
             return vm
         return None
@@ -162,6 +177,7 @@ class ProxmoxBackend(Backend):
         """
         for row in self.api.get("cluster", "resources", type="vm"):
             if row.get("type") == "qemu" and str(row["vmid"]) == vmid:
+                self.pools[vmid] = row.get("pool")
                 return row["node"]
         try:
             self.api.get("cluster", "nextid", vmid=vmid)
@@ -202,6 +218,14 @@ class ProxmoxBackend(Backend):
             if row["name"] != "current"
         }
 
+    def load_snapshot(self, vm: VM, name: str) -> None:
+        if name in vm["snapshots"]:
+            told = self.api.get("nodes", vm["node"], "qemu", vm["id"], "config", snapshot=name)
+            # a revert leaves the VM its description; the one in there is the snapshot's
+            config = {key: value for key, value in told.items() if key != "description"}
+            kept = {key: vm[key] for key in ("description",) if key in vm}
+            vm["snapshots"][name]["config"] = {**translation.settings_of(config), **kept}
+
     def _agent_facts(self, vm: VM) -> dict[str, Any]:
         from ..addresses import usable
 
@@ -234,6 +258,10 @@ class ProxmoxBackend(Backend):
         if "native" in result:
             result["native"] = {key: translation.native_value(key, value) for key, value in result["native"].items()}
         return result
+
+    def clone_of(self, source: VM, name: str) -> VM:
+        """Neither the pool nor what HA and locks do with the source is passed on."""
+        return {**super().clone_of(source, name), "pool": None, "ha": False, "lock": None}
 
     def preflight(self, step: Step) -> None:
         if step.arguments.get("apply") == "next_boot" and step.vm.get("state") in ("running", "paused"):

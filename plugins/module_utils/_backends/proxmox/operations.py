@@ -25,6 +25,9 @@ from . import tasks as upids
 if TYPE_CHECKING:
     from .driver import ProxmoxBackend
 
+_KINDS_OF_HA = {"qmstart": "hastart", "qmstop": "hastop", "qmshutdown": "hastop", "qmigrate": "hamigrate"}
+"""The tasks that begin instead where a VM is managed by HA."""
+
 _CLAIMS = 10
 """How often a new id is tried when others take it first."""
 
@@ -69,17 +72,32 @@ class Operations:
         :param kind: the type of task that the write begins.
         :raises TransportError: no answer came, and no such task began.
         """
-        begun = int(time.time()) - 2
+        begun = time.time()
         try:
-            return upids.begun(write())
+            return self._begun(write())
         except TransportError as error:
             for row in self._recent_tasks(node, vmid, kind, begun):
-                return upids.begun(row["upid"])
+                return self._begun(row["upid"])
             error.advice = f"No task {kind} of VM {vmid} began: nothing was done. Run the task again."
             raise
 
-    def _recent_tasks(self, node: str, vmid: str, kind: str, since: int) -> Sequence[Mapping[str, Any]]:
-        return self._api.get("nodes", node, "tasks", source="all", vmid=vmid, typefilter=kind, since=since, limit=5)
+    def _begun(self, upid: str) -> Task:
+        self._backend.begun.add(upid)
+        return upids.begun(upid)
+
+    def _recent_tasks(self, node: str, vmid: str, kind: str, begun: float) -> Sequence[Mapping[str, Any]]:
+        """The tasks that began at a moment of ours or later, by the server's clock, and that we do not know yet."""
+        since = int(begun + self._api.clock_ahead) - 2
+        rows = self._api.get("nodes", node, "tasks", source="all", vmid=vmid, since=since, limit=20)
+        kinds = (kind, _KINDS_OF_HA.get(kind))
+        return [row for row in rows if row["type"] in kinds and row["upid"] not in self._backend.begun]
+
+    def _repeat(self, write: Callable[[], Any]) -> None:
+        """Send what may be sent twice, since it sets what it sets; once more when its answer is lost."""
+        try:
+            write()
+        except TransportError:
+            write()
 
     def _done(self, step: Step) -> Task:
         return Task(f"proxmox:{step.op.value}:{step.vm['id']}", "proxmox", TaskState.SUCCEEDED)
@@ -132,25 +150,34 @@ class Operations:
                     raise
                 continue
             step.vm["id"] = vmid
+            self._backend.pools[vmid] = (step.arguments.get("settings") or step.arguments).get("pool")
+            self._backend.made[step.vm["name"]] = vmid
             self._backend.remember(vmid, node)
             return task
         raise Conflict(f"{_CLAIMS} ids in a row were taken by others.", advice="Run the task again, or choose an id.")
 
     def _claim(self, node: str, vmid: str, mark: str, write: Callable[[], Any]) -> Task:
         """A create whose lost answer is ours only if the guest bears our mark."""
+        begun = time.time()
         try:
-            return upids.begun(write())
-        except TransportError:
-            for _turn in Deadline(20).intervals(0.5, 2.0):
-                try:
-                    found = self._api.get("nodes", node, "qemu", vmid, "config")
-                except NotFound:
-                    continue
-                if mark in str(found.get("smbios1", "")):
-                    rows = self._recent_tasks(node, vmid, "qmcreate", int(time.time()) - 120)
-                    return upids.begun(rows[0]["upid"])
-                break
+            return self._begun(write())
+        except TransportError as error:
+            tasks = self._recent_tasks(node, vmid, "qmcreate", begun)
+            if tasks and self._is_made(node, vmid, lambda config: mark in str(config.get("smbios1", ""))):
+                return self._begun(tasks[0]["upid"])
+            error.advice = f"VM {vmid} was not made by this: nothing was done. Run the task again."
             raise
+
+    def _is_made(self, node: str, vmid: str, is_ours: Callable[[Mapping[str, Any]], bool]) -> bool:
+        """Whether a guest whose making is under way is ours: before the end its configuration may be a mere stub."""
+        for _turn in self._deadline.intervals(*self._backend.poll_interval):
+            try:
+                config = self._api.get("nodes", node, "qemu", vmid, "config")
+            except NotFound:
+                return False
+            if is_ours(config) or not config.get("lock"):
+                return is_ours(config)
+        return False
 
     def _least_loaded_node(self) -> str:
         nodes = [row for row in self._api.get("nodes") if row.get("status") == "online"]
@@ -168,50 +195,62 @@ class Operations:
             "storage": step.arguments.get("storage"),
             "pool": step.arguments.get("pool"),
         }
-        node = self._path(source)[1]
+        target = options["target"] or self._path(source)[1]
 
         def begin(vmid: str) -> Task:
-            return self._send(
-                "qmclone",
-                node,
-                source["id"],
-                lambda: self._api.post(*self._path(source), "clone", newid=vmid, **options),
-            )
+            try:
+                return self._begun(self._api.post(*self._path(source), "clone", newid=vmid, **options))
+            except TransportError as error:
+                # its task is named after the source, of which others may make clones at the same time
+                if self._is_made(target, vmid, lambda config: config.get("name") == step.vm["name"]):
+                    return Task(f"proxmox:clone:{vmid}", "proxmox", TaskState.SUCCEEDED)
+                error.advice = f"VM {vmid} was not made by this: nothing was done. Run the task again."
+                raise
 
-        return self._with_new_id(step, options["target"] or node, begin)
+        return self._with_new_id(step, target, begin)
 
     def update(self, step: Step) -> Task:
-        vm = dict(step.vm)
-        if "id" not in vm:
-            vm.update(self._backend.locate(Identity(name=vm["name"])) or {})
+        vm = self._found(step.vm)
         changes = step.arguments["changes"]
-        task = self._write_config(vm, changes)
-        write = translation.write_of(changes, self._backend.configurations(vm)[1])
+        write, task = self._write_config(vm, changes)
         task = self._resize(vm, write) or task
         if write.cloud_init and translation.cloud_init_drive(self._backend.configurations(vm)[1]):
-            self._api.put(*self._path(vm), "cloudinit")
+            self._repeat(lambda: self._api.put(*self._path(vm), "cloudinit"))
         if any(change.path == ("template",) and change.after for change in changes):
             return self._make_template(vm)
         return task or self._done(Step(step.op, vm))
 
-    def _write_config(self, vm: VM, changes: Sequence[Change]) -> Task | None:
+    def _found(self, vm: VM) -> VM:
+        """The VM of a step; of one that an earlier step made it is known what that made.
+
+        :raises NotFound: it was not made, or is gone.
+        """
+        if "id" in vm:
+            return vm
+        made = self._backend.made.get(vm["name"])
+        found = self._backend.locate(Identity(id=made) if made else Identity(name=vm["name"]))
+        if found is None:
+            raise NotFound(f"VM {vm['name']} is gone since it was made.")
+        return found
+
+    def _write_config(self, vm: VM, changes: Sequence[Change]) -> tuple[translation.Write, Task | None]:
         """Send what differs, with the digest of what it was compared with; after a change by others once more."""
         try:
-            begun = self._post_config(vm, changes)
+            write, begun = self._post_config(vm, changes)
         except Conflict as error:
             if "checksum" not in error.message:
                 raise
-            begun = self._post_config(vm, changes)
-        return self._wait(begun) if begun else None
+            write, begun = self._post_config(vm, changes)
+        return write, self._wait(begun) if begun else None
 
-    def _post_config(self, vm: VM, changes: Sequence[Change]) -> Task | None:
+    def _post_config(self, vm: VM, changes: Sequence[Change]) -> tuple[translation.Write, Task | None]:
         known = self._backend.configurations(vm)[1]
         write = translation.write_of(changes, known)
         sent = {**write.values, "delete": ",".join(key for key in write.delete if key in known) or None}
         if not write.values and not sent["delete"]:
-            return None
+            return write, None
         path = self._path(vm)
-        return self._send(
+        return write, self._send(
             "qmconfig", path[1], vm["id"], lambda: self._api.post(*path, "config", digest=known.get("digest"), **sent)
         )
 
@@ -232,12 +271,22 @@ class Operations:
         path = self._path(step.vm)
         if step.vm["state"] in ("running", "paused"):
             self._wait(self.stop(step))
+            self._wait_stopped(step.vm)
         return self._send("qmdestroy", path[1], step.vm["id"], lambda: self._api.delete(*path, purge=1))
 
+    def _wait_stopped(self, vm: VM) -> None:
+        """HA stops a VM on its own time, after the task that asked for it.
+
+        :raises Conflict: it still runs at the deadline.
+        """
+        for _turn in self._deadline.intervals(*self._backend.poll_interval):
+            found = self._backend.locate(Identity(id=vm["id"]))
+            if found is None or found["state"] == "stopped":
+                return
+        raise Conflict(f"VM {vm['name']} still runs after it was stopped.", advice="Look at its console.")
+
     def _power(self, step: Step, word: str, kind: str, **options: Any) -> Task:
-        vm = step.vm
-        if "id" not in vm:
-            vm = self._backend.locate(Identity(name=vm["name"])) or vm
+        vm = self._found(step.vm)
         path = self._path(vm)
         return self._send(kind, path[1], vm["id"], lambda: self._api.post(*path, "status", word, **options))
 
@@ -245,6 +294,9 @@ class Operations:
         return self._power(step, "start", "qmstart")
 
     def shutdown(self, step: Step) -> Task:
+        if step.vm.get("state") == "paused":
+            # a guest that stands still cannot hear it
+            self._wait(self.resume(step))
         force, patience = step.arguments["force"], step.arguments["shutdown_timeout"]
         return self._power(step, "shutdown", "qmshutdown", timeout=patience, forceStop=int(force))
 
@@ -277,7 +329,8 @@ class Operations:
 
     def snapshot_describe(self, step: Step) -> Task:
         wanted = step.arguments
-        self._api.put(*self._path(step.vm), "snapshot", wanted["snapshot"], "config", description=wanted["description"])
+        path = (*self._path(step.vm), "snapshot", wanted["snapshot"], "config")
+        self._repeat(lambda: self._api.put(*path, description=wanted["description"]))
         return self._done(step)
 
     def snapshot_delete(self, step: Step) -> Task:

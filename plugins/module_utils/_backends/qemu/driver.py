@@ -95,7 +95,16 @@ class QemuBackend(Backend):
         record = self._record(identity)
         if record is None:
             return None
-        machine = Machine(self.store, record)
+        try:
+            return self._gathered(Machine(self.store, record), gather)
+        except BackendError:
+            if self.store.load(record.name) is None:
+                # another run deleted it meanwhile
+                return None
+            raise
+
+    def _gathered(self, machine: Machine, gather: Sequence[str]) -> VM:
+        record = machine.record
         vm = self._row(machine)
         if "config" in gather:
             vm.update(record.config)

@@ -87,7 +87,8 @@ class Machine:
         """Finish or undo what a killed run left half done. The operation lock says that nobody is at it any more."""
         self.settle_files()
         if self.is_alive:
-            if self._ask_status() == "prelaunch":
+            state, native = self.status()
+            if native == "prelaunch" and state != "paused":
                 process.kill(self.dir)
             else:
                 self.thaw()
@@ -115,11 +116,15 @@ class Machine:
         if native is None:
             return self.status() if not self.is_alive else ("unknown", "unresponsive")
         if native == "prelaunch":
-            return self._off_state(), native
-        if native == "restore-vm":
-            # QEMU says so until cont, whether memory was loaded or not; the record tells that it was
-            return ("unknown" if self.record.reverting else "suspended" if self.record.suspended else "paused"), native
+            # until cont QEMU says so of a fresh start as well as of memory that was loaded and is now all that there is
+            loaded = os.path.exists(self.loaded_mark) and not self.record.suspended and not self.record.reverting
+            return ("paused" if loaded else self._off_state()), native
         return STATES.get(native, "unknown"), native
+
+    @property
+    def loaded_mark(self) -> str:
+        """A file that says: this process has loaded memory."""
+        return os.path.join(self.run_dir, "loaded")
 
     def _off_state(self) -> str:
         return "suspended" if self.record.suspended else "stopped"

@@ -75,6 +75,8 @@ def _begin(machine: Machine, monitor: Monitor, load: str, deadline: Deadline) ->
                 monitor.command("set_link", {"name": slot, "up": False})
         if load:
             memory.load_memory(machine, monitor, load, deadline)
+            with open(machine.loaded_mark, "wb"):
+                pass
         if machine.record.suspended or machine.record.reverting:
             # before the guest runs: a crash may lose the memory, but never bring old memory to new disks
             machine.save(suspended=False, reverting=None)

@@ -1,0 +1,52 @@
+# Copyright (c) 2026, anyvirt.compute contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How many requests and connections the modules need."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
+from ansible_collections.anyvirt.compute.tests.unit.proxmox.conftest import Ask
+
+
+@pytest.fixture
+def many() -> object:
+    with ProxmoxServer(nodes=4, task_seconds=0.05) as server:
+        for number in range(100):
+            server.add_vm(100 + number, f"vm{number}", f"pve{number % 4 + 1}", running=True, memory="64")
+        yield server
+
+
+def connection_to(server: ProxmoxServer) -> dict[str, object]:
+    return {
+        "url": [server.url],
+        "token_id": server.token_id,
+        "token_secret": server.token_secret,
+        "ca_path": server.ca_path,
+    }
+
+
+def test_an_unchanged_vm_by_id(ask: Ask, server: ProxmoxServer) -> None:
+    server.add_vm(200, "web", memory="512")
+    told = ask("vm_config", id="200", memory="512MiB")
+    assert (told.failed, told.changed) == (False, False)
+    assert len(server.requests) <= 4
+    assert server.connections == 1
+
+
+def test_a_hundred_are_stopped_and_then_found_stopped(ask: Ask, many: ProxmoxServer) -> None:
+    names = [f"vm{number}" for number in range(100)]
+    options = {**connection_to(many), "vms": names, "state": "stopped", "max_parallel": 16}
+    done = ask("vm_power", **options)
+    assert not done.failed, done.result
+    assert all(one["changed"] and one["vm"]["state"] == "stopped" for one in done.result["results"])
+    reads = [one for one in many.requests if one.method == "GET" and "/tasks" not in one.path]
+    assert len(many.writes) == 100
+    assert len(reads) <= 12, [one.path for one in reads]
+    many.forget()
+    again = ask("vm_power", **options)
+    assert (again.failed, again.changed) == (False, False)
+    assert len(many.requests) <= 5
