@@ -20,6 +20,9 @@ options:
       - The ids of the tasks, as other modules return them in C(task.id).
       - With O(backend=qemu) only the shutdown of a guest goes on after a module has returned. Its id begins with
         C(qemu:shutdown:). All other ids are those of tasks that have finished.
+      - With O(backend=proxmox) they are UPIDs, also those of tasks that someone else began, as
+        M(anyvirt.compute.task_info) tells them. An id that begins with C(proxmox:) is that of a step that was done at
+        once.
     type: list
     elements: str
     default: []
@@ -27,6 +30,8 @@ options:
     description:
       - VMs, each by its name or its id, that no other run may be working on. It is waited until that is so, but nothing
         keeps others from beginning again.
+      - With O(backend=proxmox) it is the lock of the VM that is waited for, which a backup, a migration, a clone or a
+        snapshot has. The lock of a suspended VM does not count.
     type: list
     elements: str
     default: []
@@ -34,7 +39,8 @@ options:
     description:
       - What becomes of tasks that succeeded with warnings. With V(ok) the warnings are shown, and with V(fail) they
         count as failures.
-      - That the power of a VM was cut since its guest did not shut down in time is such a warning.
+      - With O(backend=qemu), that the power of a VM was cut since its guest did not shut down in time is such a
+        warning. With O(backend=proxmox) they are the tasks that end with C(WARNINGS).
     type: str
     choices:
       - ok
@@ -71,6 +77,8 @@ notes:
     was begun with C(force). It must run on the same host as the task before it, with the same O(state_dir).
 seealso:
   - module: anyvirt.compute.vm_power
+  - module: anyvirt.compute.task_info
+    description: Tells tasks without waiting, with their logs.
 author:
   - anyvirt.compute contributors (@anyvirt)
 extends_documentation_fragment:
@@ -78,6 +86,7 @@ extends_documentation_fragment:
   - anyvirt.compute.attributes.actiongroup
   - anyvirt.compute.connection
   - anyvirt.compute.qemu
+  - anyvirt.compute.proxmox
 """
 
 EXAMPLES = r"""
@@ -102,6 +111,21 @@ EXAMPLES = r"""
     unlocked:
       - db1
     timeout: 60
+
+- name: A VM of Proxmox VE is copied without waiting
+  anyvirt.compute.vm_clone:
+    backend: proxmox
+    source: web1
+    name: web5
+    wait: false
+  register: copying
+
+- name: The copy is waited for, and the end of its log is in the error if it fails
+  anyvirt.compute.task_wait:
+    backend: proxmox
+    tasks:
+      - "{{ copying.task.id }}"
+  when: copying.task is defined
 """
 
 RETURN = r"""

@@ -64,8 +64,8 @@ options:
     description:
       - With O(state=absent), delete the VM even if it runs. Its power is cut.
       - With O(state=stopped), cut the power if the guest does not shut down in time, and give up the memory of a
-        suspended VM.
-      - Take a CD from a guest that has locked its tray.
+        suspended VM. With O(backend=proxmox) saved memory cannot be given up.
+      - With O(backend=qemu), take a CD from a guest that has locked its tray.
     type: bool
     default: false
   shutdown_timeout:
@@ -78,6 +78,8 @@ options:
       - With O(state=absent), also take away what refers to the VM elsewhere on the backend.
       - With O(backend=qemu) it makes no difference. Nothing of the VM is left in any case, and that includes the files
         of disks that were taken from it earlier.
+      - With O(backend=proxmox) it makes no difference either. The disks go with the VM, those that it had earlier too,
+        and it is taken out of backup jobs, replication and high availability.
     type: bool
     default: false
   timeout:
@@ -88,7 +90,10 @@ options:
     default: 1800
 notes:
   - With both O(name) and O(id), the id says which VM it is, and the name what it shall be called. O(backend=qemu) can
-    neither rename a VM nor make one with a given id.
+    neither rename a VM nor make one with a given id. O(backend=proxmox) can do both. Without O(id) a new VM gets the
+    first id there that is free, however many runs make VMs at the same time.
+  - With O(backend=proxmox) a new disk needs its O(disks[].storage), and O(cloud_init) and O(firmware=uefi) need such a
+    disk.
 seealso:
   - module: anyvirt.compute.vm_config
     description: Changes VMs that exist, takes devices away, and can apply what needs a restart.
@@ -110,6 +115,7 @@ extends_documentation_fragment:
   - anyvirt.compute.waiting
   - anyvirt.compute.qemu
   - anyvirt.compute.qemu.settings
+  - anyvirt.compute.proxmox
 """
 
 EXAMPLES = r"""
@@ -156,6 +162,53 @@ EXAMPLES = r"""
       agent: true
       ip: true
       timeout: 900
+
+- name: The same on Proxmox VE, with an image that is imported from a storage
+  anyvirt.compute.vm:
+    backend: proxmox
+    url: "{{ proxmox_url }}"
+    token_id: "{{ proxmox_token_id }}"
+    token_secret: "{{ proxmox_token_secret }}"
+    ca_path: "{{ proxmox_ca_path }}"
+    name: web1
+    id: 200
+    node: pve2
+    state: started
+    memory: 2GiB
+    cores: 2
+    firmware: uefi
+    guest_agent: true
+    tags:
+      - web
+      - production
+    disks:
+      - slot: scsi0
+        storage: shared
+        format: qcow2
+        source: shared:import/debian-12-generic-amd64.qcow2
+        size: 20GiB
+    nics:
+      - network: vmbr0
+        vlan: 12
+    cloud_init:
+      user: admin
+      ssh_keys:
+        - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample admin@example.com
+      ip_config:
+        - nic: net0
+          ip: dhcp
+    native:
+      onboot: true
+      scsihw: virtio-scsi-single
+      scsi0:
+        discard: "on"
+        iothread: true
+      net0:
+        firewall: true
+      vga:
+        type: qxl
+    wait_for:
+      agent: true
 
 - name: What would change if web1 had more memory
   anyvirt.compute.vm:
@@ -272,7 +325,8 @@ vm:
       type: str
     native_state:
       description:
-        - The power state in the words of the backend, as it was read.
+        - The power state in the words of the backend, as it was read. With O(backend=proxmox) a suspended VM is
+          V(stopped) there, with a RV(vm.lock).
       returned: of a VM that exists
       type: str
     template:
@@ -291,6 +345,16 @@ vm:
         - The pool that it is in, or null.
       returned: of a VM that exists
       type: str
+    lock:
+      description:
+        - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
+      returned: of a VM that exists, with O(backend=proxmox)
+      type: str
+    ha:
+      description:
+        - Whether the cluster keeps it up by high availability.
+      returned: of a VM that exists, with O(backend=proxmox)
+      type: bool
     memory:
       description:
         - The memory in MiB.
@@ -347,12 +411,22 @@ vm:
         size:
           description:
             - The size in GiB. It has a fraction where it is not a whole number.
-          returned: always
+          returned: where the backend tells
           type: float
         format:
           description:
             - The format of its file.
-          returned: always
+          returned: where the backend tells
+          type: str
+        storage:
+          description:
+            - The storage that it is on.
+          returned: with O(backend=proxmox)
+          type: str
+        volume:
+          description:
+            - The volume that it is, such as V(local-lvm:vm-100-disk-0).
+          returned: with O(backend=proxmox)
           type: str
     nics:
       description:
@@ -369,7 +443,7 @@ vm:
         network:
           description:
             - What it is connected to.
-          returned: always
+          returned: where it is connected
           type: str
         model:
           description:
@@ -381,6 +455,11 @@ vm:
             - The MAC address, in capitals with colons.
           returned: always
           type: str
+        vlan:
+          description:
+            - The VLAN.
+          returned: where it has one
+          type: int
         connected:
           description:
             - Whether the cable is plugged in.
@@ -420,7 +499,8 @@ vm:
       type: dict
     native:
       description:
-        - The settings that only this backend has.
+        - The settings that only this backend has. With O(backend=proxmox) the values are texts, and dictionaries of
+          texts.
       returned: where the VM has it
       type: dict
     agent:

@@ -16,7 +16,8 @@ description:
   - A second run changes nothing. Of a clone that is there only the settings that are given are compared. It is never
     made anew.
   - Check mode tells what a real run would do.
-  - A run that is killed leaves nothing behind. A clone is there whole or not at all. The source is never changed.
+  - The source is never changed. With O(backend=qemu) a run that is killed leaves nothing behind, and a clone is there
+    whole or not at all. With O(backend=proxmox) the cluster goes on with a copy, and the next run applies the settings.
 options:
   source:
     description:
@@ -51,6 +52,9 @@ notes:
   - With O(backend=qemu) a running VM can be cloned in full. All its disks are copied as they are at one moment, and it
     goes on meanwhile. For a linked clone, and for a clone of a snapshot, it must be stopped. A suspended VM cannot be
     cloned, and a linked clone of a snapshot is not possible.
+  - With O(backend=proxmox) a running VM can be cloned in full, a suspended one cannot be cloned. Only clones of a
+    template can be linked, and not those of a snapshot. O(node) and O(pool) say where the clone is made. On another
+    node than that of its source this needs shared storage.
   - A clone has the C(cloud_init) of its source. With O(backend=qemu) cloud-init in the clone takes it for a new
     instance, and without a C(hostname) it is called by its own name.
 seealso:
@@ -69,6 +73,7 @@ extends_documentation_fragment:
   - anyvirt.compute.waiting
   - anyvirt.compute.qemu
   - anyvirt.compute.qemu.settings
+  - anyvirt.compute.proxmox
 """
 
 EXAMPLES = r"""
@@ -104,6 +109,21 @@ EXAMPLES = r"""
     source: db1
     snapshot: before-upgrade
     name: db1-old
+
+- name: On Proxmox VE a linked clone of a template, on another node, with memory and an address of its own
+  anyvirt.compute.vm_clone:
+    backend: proxmox
+    source: debian-12
+    name: web4
+    node: pve2
+    memory: 4GiB
+    cloud_init:
+      ip_config:
+        - nic: net0
+          ip: 192.0.2.14/24
+          gateway: 192.0.2.1
+    native:
+      onboot: true
 
 - name: A long copy, with something else done meanwhile
   anyvirt.compute.vm_clone:
@@ -158,7 +178,8 @@ vm:
       type: str
     native_state:
       description:
-        - The power state in the words of the backend, as it was read.
+        - The power state in the words of the backend, as it was read. With O(backend=proxmox) a suspended VM is
+          V(stopped) there, with a RV(vm.lock).
       returned: of a VM that exists
       type: str
     template:
@@ -177,6 +198,16 @@ vm:
         - The pool that it is in, or null.
       returned: of a VM that exists
       type: str
+    lock:
+      description:
+        - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
+      returned: of a VM that exists, with O(backend=proxmox)
+      type: str
+    ha:
+      description:
+        - Whether the cluster keeps it up by high availability.
+      returned: of a VM that exists, with O(backend=proxmox)
+      type: bool
     memory:
       description:
         - The memory in MiB.
@@ -243,7 +274,8 @@ vm:
       type: dict
     native:
       description:
-        - The settings that only this backend has.
+        - The settings that only this backend has. With O(backend=proxmox) the values are texts, and dictionaries of
+          texts.
       returned: where the VM has it
       type: dict
   sample:

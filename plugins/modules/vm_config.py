@@ -16,7 +16,7 @@ description:
     before and may still be pending. What is not given stays as it is.
   - Check mode tells what a real run would do, with a diff, and what would be RV(pending).
   - No VM is restarted unless O(apply=reboot) asks for it. No disk shrinks. The file of a disk that is taken away is
-    kept, and a warning names it.
+    kept. With O(backend=qemu) a warning names it.
 options:
   absent:
     description:
@@ -24,6 +24,8 @@ options:
         V(pool), and the slots of disks and network cards, such as V(virtio1) or V(net1).
       - What is not there is no error.
       - The file of a disk is kept. With O(backend=qemu) it lies in the directory of the VM until the VM is deleted.
+        With O(backend=proxmox) the VM has it as an unused disk, such as C(unused0).
+      - With O(backend=proxmox) V(native) and V(pool) cannot be taken away, and with V(cloud_init) the drive stays.
     type: list
     elements: str
     default: []
@@ -31,7 +33,8 @@ options:
     description:
       - What to do with changes that cannot take effect while the VM runs.
       - V(live) has everything take effect that can. The rest is RV(pending) until the VM is next started.
-      - V(next_boot) leaves a running VM as it is. All changes are pending.
+      - V(next_boot) leaves a running VM as it is. All changes are pending. O(backend=proxmox) cannot do this, and
+        refuses it for a VM that runs or is paused.
       - V(reboot) does the same as V(live). Then, if anything is pending, from this task or from an earlier one, the VM
         is shut down and started.
       - V(fail) changes nothing and fails if anything would be pending.
@@ -45,7 +48,7 @@ options:
   force:
     description:
       - With O(apply=reboot), cut the power if the guest does not shut down in time.
-      - Take a CD out of a drive that the guest has locked.
+      - With O(backend=qemu), take a CD out of a drive that the guest has locked.
     type: bool
     default: false
   shutdown_timeout:
@@ -63,6 +66,8 @@ notes:
   - Exactly one of O(name), O(id), O(vms) and O(select) is needed.
   - While the VM runs a guest has to let go of a disk or a network card that is taken away. One that does not, because
     it has not booted yet for instance, makes the task fail.
+  - With O(backend=proxmox) nothing can be changed while the VM is suspended. If someone else changes a VM at the same
+    moment, the task reads it again once, and fails when that happens a second time.
 seealso:
   - module: anyvirt.compute.vm
     description: Makes the VM too if it is not there.
@@ -82,6 +87,7 @@ extends_documentation_fragment:
   - anyvirt.compute.waiting
   - anyvirt.compute.qemu
   - anyvirt.compute.qemu.settings
+  - anyvirt.compute.proxmox
 """
 
 EXAMPLES = r"""
@@ -135,6 +141,17 @@ EXAMPLES = r"""
           - host_port: 8080
             guest_port: 80
 
+- name: On Proxmox VE, settings that only it has, of which all others stay as they are
+  anyvirt.compute.vm_config:
+    backend: proxmox
+    name: web1
+    native:
+      onboot: true
+      vga:
+        type: qxl
+      net0:
+        firewall: true
+
 - name: All web servers get more cores, whenever they are next started
   anyvirt.compute.vm_config:
     select:
@@ -180,7 +197,8 @@ vm:
       type: str
     native_state:
       description:
-        - The power state in the words of the backend, as it was read.
+        - The power state in the words of the backend, as it was read. With O(backend=proxmox) a suspended VM is
+          V(stopped) there, with a RV(vm.lock).
       returned: of a VM that exists
       type: str
     template:
@@ -199,6 +217,16 @@ vm:
         - The pool that it is in, or null.
       returned: of a VM that exists
       type: str
+    lock:
+      description:
+        - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
+      returned: of a VM that exists, with O(backend=proxmox)
+      type: str
+    ha:
+      description:
+        - Whether the cluster keeps it up by high availability.
+      returned: of a VM that exists, with O(backend=proxmox)
+      type: bool
     memory:
       description:
         - The memory in MiB.
@@ -265,7 +293,8 @@ vm:
       type: dict
     native:
       description:
-        - The settings that only this backend has.
+        - The settings that only this backend has. With O(backend=proxmox) the values are texts, and dictionaries of
+          texts.
       returned: where the VM has it
       type: dict
   sample:

@@ -21,8 +21,8 @@ options:
       - What to tell beside the essentials, which cost nothing more.
       - V(config) tells all settings, with disks and network cards.
       - V(snapshots) tells the snapshots.
-      - V(agent) asks the agent in the guest, which takes up to 2 seconds where there is none, and tells the IP
-        addresses.
+      - V(agent) asks the agent in the guest, which takes up to 3 seconds where there is none, and tells the IP
+        addresses. With O(backend=proxmox) the agent is asked only where C(guest_agent) is set.
       - V(pending) tells the settings that were changed but are not in effect before the VM is next started.
       - V(capabilities) tells what the backend can do, as RV(capabilities).
     type: list
@@ -46,6 +46,7 @@ extends_documentation_fragment:
   - anyvirt.compute.identity
   - anyvirt.compute.select
   - anyvirt.compute.qemu
+  - anyvirt.compute.proxmox
 """
 
 EXAMPLES = r"""
@@ -78,6 +79,17 @@ EXAMPLES = r"""
     select:
       name: web*
       status: running
+
+- name: The VMs of a cluster of Proxmox VE that are on one node
+  anyvirt.compute.vm_info:
+    backend: proxmox
+    url:
+      - "{{ proxmox_url }}"
+    token_id: "{{ proxmox_token_id }}"
+    token_secret: "{{ proxmox_token_secret }}"
+    ca_path: "{{ proxmox_ca_path }}"
+    select:
+      node: pve1
 
 - name: What the backend can do, without a VM
   anyvirt.compute.vm_info:
@@ -122,7 +134,8 @@ vms:
       type: str
     native_state:
       description:
-        - The power state in the words of the backend, as it was read.
+        - The power state in the words of the backend, as it was read. With O(backend=proxmox) a suspended VM is
+          V(stopped) there, with a RV(vms[].lock).
       returned: where it can be read
       type: str
     template:
@@ -141,6 +154,16 @@ vms:
         - The pool that it is in, or null.
       returned: where it can be read
       type: str
+    lock:
+      description:
+        - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
+      returned: where it can be read, with O(backend=proxmox)
+      type: str
+    ha:
+      description:
+        - Whether the cluster keeps it up by high availability.
+      returned: where it can be read, with O(backend=proxmox)
+      type: bool
     memory:
       description:
         - The memory in MiB.
@@ -148,13 +171,14 @@ vms:
       type: int
     cores:
       description:
-        - The cores of each socket.
+        - The cores of each socket. With O(backend=proxmox), when O(gather) has neither V(config) nor V(pending), it is
+          the number of all CPUs.
       returned: where it can be read
       type: int
     sockets:
       description:
         - The sockets.
-      returned: where it can be read
+      returned: where it can be read, with O(backend=proxmox) when O(gather) has V(config) or V(pending)
       type: int
     cpu_type:
       description:
@@ -197,12 +221,22 @@ vms:
         size:
           description:
             - The size in GiB. It has a fraction where it is not a whole number.
-          returned: always
+          returned: where the backend tells
           type: float
         format:
           description:
             - The format of its file.
-          returned: always
+          returned: where the backend tells
+          type: str
+        storage:
+          description:
+            - The storage that it is on.
+          returned: with O(backend=proxmox)
+          type: str
+        volume:
+          description:
+            - The volume that it is, such as V(local-lvm:vm-100-disk-0).
+          returned: with O(backend=proxmox)
           type: str
     nics:
       description:
@@ -219,7 +253,7 @@ vms:
         network:
           description:
             - What it is connected to.
-          returned: always
+          returned: where it is connected
           type: str
         model:
           description:
@@ -231,6 +265,11 @@ vms:
             - The MAC address, in capitals with colons.
           returned: always
           type: str
+        vlan:
+          description:
+            - The VLAN.
+          returned: where it has one
+          type: int
         connected:
           description:
             - Whether the cable is plugged in.
@@ -270,7 +309,8 @@ vms:
       type: dict
     native:
       description:
-        - The settings that only this backend has.
+        - The settings that only this backend has. With O(backend=proxmox) the values are texts, and dictionaries of
+          texts.
       returned: when O(gather) has V(config), where the VM has it
       type: dict
     pending:
@@ -300,7 +340,8 @@ vms:
     agent:
       description:
         - What the agent in the guest tells. It has C(running), whether it answered, and C(interfaces), the network
-          interfaces in its own words.
+          interfaces in its own words. With O(backend=proxmox) it also has an C(error) where a running VM did not
+          answer.
       returned: when O(gather) has V(agent)
       type: dict
     addresses:

@@ -16,17 +16,19 @@ description:
     state.
   - Check mode tells what a real run would do.
   - The power is never cut unless O(force) asks for it. Guests are asked to shut down, by their agent if they are set to
-    have one, and else by the power button, which is pressed again every 10 seconds.
+    have one, and else by the power button. With O(backend=qemu) it is pressed again every 10 seconds.
 options:
   state:
     description:
       - V(started) starts a stopped VM, and resumes a paused or a suspended one.
-      - V(stopped) has the guest shut down. A suspended VM is stopped with O(force) only, since its memory is lost.
+      - V(stopped) has the guest shut down. A suspended VM is stopped with O(force) only, since its memory is lost. With
+        O(backend=proxmox) that is not possible. Resume it first.
       - V(restarted) has the guest shut down and the VM started again, so that all that was pending takes effect. A
         stopped VM is started. It always changes something.
       - V(reset) presses the reset button of a running VM. What was pending stays pending. It always changes something.
       - V(paused) stops the CPUs of a running VM.
-      - V(suspended) saves the memory of a running or paused VM to its disk and ends it.
+      - V(suspended) saves the memory of a running or paused VM to its disk and ends it. With O(backend=proxmox) this is
+        hibernation, and a suspended VM can be resumed or deleted, but neither changed nor cloned.
       - V(resumed) lets a paused or a suspended VM go on.
       - Where there is no way, as from stopped to paused, the task fails. So does anything that would start a template.
     type: str
@@ -41,13 +43,15 @@ options:
     required: true
   shutdown_timeout:
     description:
-      - How many seconds the guest gets to shut down.
+      - How many seconds the guest gets to shut down. With V(0), O(force) and O(state=stopped) it is not asked.
     type: int
     default: 120
   force:
     description:
-      - Cut the power if the guest does not shut down in time. A warning says so when that happens.
-      - With O(state=stopped), give up the memory of a suspended VM.
+      - Cut the power if the guest does not shut down in time. With O(backend=qemu) a warning says so when that happens.
+      - With O(state=stopped) and O(backend=qemu), give up the memory of a suspended VM.
+      - With O(state=restarted) and O(backend=proxmox) it makes no difference. The task fails if the guest does not shut
+        down in time.
     type: bool
     default: false
   timeout:
@@ -82,6 +86,7 @@ extends_documentation_fragment:
   - anyvirt.compute.readiness
   - anyvirt.compute.waiting
   - anyvirt.compute.qemu
+  - anyvirt.compute.proxmox
 """
 
 EXAMPLES = r"""
@@ -110,6 +115,16 @@ EXAMPLES = r"""
     state: stopped
     shutdown_timeout: 60
     force: true
+
+- name: The VMs of Proxmox VE with the tag web run, many at the same time
+  anyvirt.compute.vm_power:
+    backend: proxmox
+    select:
+      tags:
+        - web
+      template: false
+    state: started
+    max_parallel: 20
 
 - name: A VM is started anew, with all that was pending
   anyvirt.compute.vm_power:
@@ -145,6 +160,7 @@ RETURN = r"""
 vm:
   description:
     - The VM as it is in the end. In check mode, and without O(wait), it is the VM as it would be.
+    - It is the row of the VM, without its settings. M(anyvirt.compute.vm_info) tells those, and what is pending.
   returned: success, of one VM
   type: dict
   contains:
@@ -175,7 +191,8 @@ vm:
       type: str
     native_state:
       description:
-        - The power state in the words of the backend, as it was read.
+        - The power state in the words of the backend, as it was read. With O(backend=proxmox) a suspended VM is
+          V(stopped) there, with a RV(vm.lock).
       returned: of a VM that exists
       type: str
     template:
@@ -186,7 +203,7 @@ vm:
     tags:
       description:
         - The tags, sorted.
-      returned: of a VM that exists, or where given
+      returned: of a VM that exists
       type: list
       elements: str
     pool:
@@ -194,75 +211,31 @@ vm:
         - The pool that it is in, or null.
       returned: of a VM that exists
       type: str
+    lock:
+      description:
+        - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
+      returned: of a VM that exists, with O(backend=proxmox)
+      type: str
+    ha:
+      description:
+        - Whether the cluster keeps it up by high availability.
+      returned: of a VM that exists, with O(backend=proxmox)
+      type: bool
     memory:
       description:
         - The memory in MiB.
-      returned: of a VM that exists, or where given
+      returned: of a VM that exists
       type: int
     cores:
       description:
-        - The cores of each socket.
-      returned: of a VM that exists, or where given
+        - The cores of each socket. With O(backend=proxmox) it is the number of all CPUs.
+      returned: of a VM that exists
       type: int
     sockets:
       description:
         - The sockets.
-      returned: of a VM that exists, or where given
+      returned: with O(backend=qemu)
       type: int
-    cpu_type:
-      description:
-        - The model of the CPU.
-      returned: where the VM has it
-      type: str
-    firmware:
-      description:
-        - V(bios) or V(uefi).
-      returned: where the VM has it
-      type: str
-    description:
-      description:
-        - The text for people.
-      returned: where the VM has it
-      type: str
-    boot_order:
-      description:
-        - The slots from which it boots.
-      returned: where the VM has it
-      type: list
-      elements: str
-    guest_agent:
-      description:
-        - Whether the guest is expected to have an agent.
-      returned: where the VM has it
-      type: bool
-    disks:
-      description:
-        - The disks in the order of their slots. Their keys are those of RV(anyvirt.compute.vm_info#module:vms[].disks).
-      returned: where the VM has it
-      type: list
-      elements: dict
-    nics:
-      description:
-        - The network cards in the order of their slots. Their keys are those of
-          RV(anyvirt.compute.vm_info#module:vms[].nics).
-      returned: where the VM has it
-      type: list
-      elements: dict
-    cdrom:
-      description:
-        - The CD-ROM drive, with its C(slot), and C(image) where it has or had one.
-      returned: where the VM has it
-      type: dict
-    cloud_init:
-      description:
-        - What cloud-init is told, in the words of the options. The password is left out, and C(user_data) is a digest.
-      returned: where the VM has it
-      type: dict
-    native:
-      description:
-        - The settings that only this backend has.
-      returned: where the VM has it
-      type: dict
     agent:
       description:
         - What the agent in the guest tells. It has C(running), whether it answered, and C(interfaces), the network
@@ -293,44 +266,6 @@ vm:
     memory: 2048
     cores: 2
     sockets: 1
-    cpu_type: max
-    firmware: bios
-    guest_agent: true
-    disks:
-      - slot: virtio0
-        size: 40
-        format: qcow2
-    nics:
-      - slot: net0
-        network: user
-        model: virtio
-        mac: 52:54:00:C5:46:5C
-        connected: true
-        forwards:
-          - protocol: tcp
-            host_port: 2222
-            guest_port: 22
-    cloud_init:
-      user: admin
-      ssh_keys:
-        - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample admin@example.com
-      ip_config:
-        - nic: net0
-          ip: dhcp
-pending:
-  description:
-    - The settings that were changed but are not in effect before the VM is next started. Parts of devices are written
-      as V(nics.net0.model).
-  returned: success, of one VM
-  type: list
-  elements: str
-  sample: []
-restart_required:
-  description:
-    - Whether anything is RV(pending).
-  returned: success, of one VM
-  type: bool
-  sample: false
 task:
   description:
     - The last thing that the backend was asked to do.
@@ -407,17 +342,6 @@ results:
         - The VM, as RV(vm).
       returned: where it went well
       type: dict
-    pending:
-      description:
-        - As RV(pending).
-      returned: where it went well
-      type: list
-      elements: str
-    restart_required:
-      description:
-        - As RV(restart_required).
-      returned: where it went well
-      type: bool
     task:
       description:
         - As RV(task).
@@ -462,9 +386,6 @@ results:
         memory: 2048
         cores: 2
         sockets: 1
-      pending:
-        - memory
-      restart_required: true
     - id: web3
       name: web3
       changed: false

@@ -22,8 +22,7 @@ options:
   snapshot:
     description:
       - The name of the snapshot. It is needed unless O(state=absent) goes by O(retention).
-      - With O(backend=qemu) it has 2 to 40 letters, digits, C(-) and C(_), begins with a letter, and is neither
-        V(current) nor V(pending).
+      - It has 2 to 40 letters, digits, C(-) and C(_), begins with a letter, and is neither V(current) nor V(pending).
     type: str
   state:
     description:
@@ -31,8 +30,8 @@ options:
         it differs. One that not all disks have is deleted and taken anew.
       - V(absent) deletes the snapshot.
       - V(reverted) brings disks and settings of the VM back to what they were, and its memory if the snapshot has it.
-        The VM then runs if the snapshot has memory, and is stopped otherwise. The file of a disk that the VM did not
-        have then is kept.
+        The VM then runs if the snapshot has memory, and is stopped otherwise, unless O(start) is given. The file of a
+        disk that the VM did not have then is kept.
     type: str
     choices:
       - present
@@ -68,6 +67,7 @@ options:
     description:
       - With O(state=reverted), the slots of the disks to revert. The other disks and the settings stay as they are. The
         VM must be stopped.
+      - O(backend=proxmox) cannot do this. There all disks are reverted.
     type: list
     elements: str
   retention:
@@ -106,6 +106,8 @@ notes:
   - Exactly one of O(name), O(id), O(vms) and O(select) is needed.
   - With O(backend=qemu) all disks must have the format C(qcow2). Of a running VM whose C(guest_agent) is set, the guest
     is asked to write its file systems out before a snapshot without memory.
+  - With O(backend=proxmox) it depends on the storages of all disks whether there can be snapshots. Templates and
+    suspended VMs have none taken.
 seealso:
   - module: anyvirt.compute.vm_snapshot_info
   - module: anyvirt.compute.vm_clone
@@ -121,6 +123,7 @@ extends_documentation_fragment:
   - anyvirt.compute.bulk
   - anyvirt.compute.waiting
   - anyvirt.compute.qemu
+  - anyvirt.compute.proxmox
 """
 
 EXAMPLES = r"""
@@ -245,7 +248,8 @@ vm:
       type: str
     native_state:
       description:
-        - The power state in the words of the backend, as it was read.
+        - The power state in the words of the backend, as it was read. With O(backend=proxmox) a suspended VM is
+          V(stopped) there, with a RV(vm.lock).
       returned: of a VM that exists
       type: str
     template:
@@ -264,6 +268,16 @@ vm:
         - The pool that it is in, or null.
       returned: of a VM that exists
       type: str
+    lock:
+      description:
+        - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
+      returned: of a VM that exists, with O(backend=proxmox)
+      type: str
+    ha:
+      description:
+        - Whether the cluster keeps it up by high availability.
+      returned: of a VM that exists, with O(backend=proxmox)
+      type: bool
     memory:
       description:
         - The memory in MiB.
@@ -330,7 +344,8 @@ vm:
       type: dict
     native:
       description:
-        - The settings that only this backend has.
+        - The settings that only this backend has. With O(backend=proxmox) the values are texts, and dictionaries of
+          texts.
       returned: where the VM has it
       type: dict
     snapshots:

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - anyvirt.compute.connection
   - anyvirt.compute.identity
   - anyvirt.compute.qemu
+  - anyvirt.compute.proxmox
 """
 
 EXAMPLES = r"""

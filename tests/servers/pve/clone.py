@@ -46,7 +46,10 @@ class _Clone:
         cluster.guests[self.newid] = Guest(self.newid, self.node, stub)
         if pool:
             cluster.pools[pool].vms.append(self.newid)
-        work = lambda task: self._copy(task, source, config)  # noqa: E731
+
+        def work(task: Any) -> Any:
+            return self._copy(task, source, config)
+
         return call.spawn("qmclone", work, lock=self.newid, undo=self._undo)
 
     def _undo(self) -> None:

@@ -120,9 +120,11 @@ def _unlock(guest: Guest, lock: str) -> None:
 def _later(cluster: Cluster, guest: Guest, target: str) -> None:
     """HA moves the guest in its own time, in a task of the manager's."""
 
+    def step(_task: Any) -> Any:
+        return move(cluster, guest, target, {})
+
     def act() -> None:
         if guest.vmid in cluster.guests and guest.node != target:
-            step = lambda _task: move(cluster, guest, target, {})  # noqa: E731
             cluster.tasks.spawn(ROOT, guest.node, "qmigrate", guest.vmid, step, lock=guest.vmid)
 
     cluster.clock.after(guest.ha_seconds, act)

@@ -316,7 +316,10 @@ def _ha(call: Call, guest: Guest, kind: str, wanted: str) -> str:
         if wanted == "started":
             start_task(cluster, ROOT, guest.node, guest.vmid)
         else:
-            off = lambda _task: switch_off(cluster, guest) if guest.running else None  # noqa: E731
+
+            def off(_task: Any) -> Any:
+                return switch_off(cluster, guest) if guest.running else None
+
             cluster.tasks.spawn(ROOT, guest.node, "qmshutdown", guest.vmid, off, lock=guest.vmid)
 
     return call.spawn(kind, note)

@@ -213,7 +213,7 @@ class Cluster:
         return next((pool.name for pool in self.pools.values() if vmid in pool.vms), None)
 
     def new_mac(self) -> str:
-        return "BC:24:11:" + ":".join(f"{self.random.randrange(256):02X}" for _ in range(3))
+        return "BC:24:11:" + ":".join(f"{self.random.randrange(256):02X}" for _byte in range(3))
 
     def new_uuid(self) -> str:
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))

@@ -536,7 +536,7 @@ class BackendContract:
 
     def test_the_driver_implements_the_whole_interface(self, connection: Mapping[str, Any]) -> None:
         backend = connect(connection)
-        assert type(backend) is self.backend_class()
+        assert isinstance(backend, self.backend_class())
         assert backend.name == connection["backend"]
         assert backend.name_rule
         backend.close()

@@ -108,7 +108,7 @@ def test_every_driver_can_be_reached_and_every_choice_has_one(tmp_path: pathlib.
     assert directories == set(BACKENDS)
     for name in BACKENDS:
         backend = connect({"backend": name, "state_dir": str(tmp_path), "url": ["https://localhost"]})
-        assert type(backend) is driver(name)
+        assert isinstance(backend, driver(name))
         backend.close()
 
 

@@ -132,7 +132,8 @@ def test_nameservers_alone_are_for_all_cards_by_dhcp() -> None:
 
 
 def test_a_changed_seed_is_a_new_instance_and_the_same_is_not() -> None:
-    def instance(settings: dict[str, Any], macs: dict[str, str] = MACS) -> str:
+    def instance(settings: dict[str, Any], macs: dict[str, str] | None = None) -> str:
+        macs = MACS if macs is None else macs
         return documents(settings, macs)["meta-data"]["instance-id"]
 
     assert instance({"user": "me"}) == instance({"user": "me"})

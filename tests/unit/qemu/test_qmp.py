@@ -231,7 +231,7 @@ def test_without_a_greeting_there_is_an_error_in_time(greeting: bytes, run_dir: 
 
 def test_events_do_not_prolong_the_time_of_a_command(run_dir: pathlib.Path) -> None:
     def chatter(connection: Connection, request: dict[str, Any]) -> None:
-        for _ in range(100):
+        for _turn in range(100):
             connection.event("RTC_CHANGE", offset=1)
             time.sleep(0.01)
 
@@ -287,7 +287,7 @@ def test_a_directory_may_have_a_longer_path_than_a_socket(tmp_path: pathlib.Path
 def test_closing_gives_everything_back(run_dir: pathlib.Path) -> None:
     with qemu(run_dir, echo):
         before = len(os.listdir("/proc/self/fd"))
-        for _ in range(3):
+        for _turn in range(3):
             with Monitor(str(run_dir)) as monitor:
                 monitor.command("x")
         end = time.monotonic() + 5
@@ -362,7 +362,7 @@ def test_an_agent_that_refuses_says_why(run_dir: pathlib.Path) -> None:
         connection.say({"error": {"class": "GenericError", "desc": "fsfreeze is disabled"}})
 
     told = pytest.raises(BackendError, match="refused guest-fsfreeze-freeze: fsfreeze is disabled")
-    with agent(run_dir, refuse), Agent(str(run_dir)) as guest, told:
+    with told, agent(run_dir, refuse), Agent(str(run_dir)) as guest:
         guest.command("guest-fsfreeze-freeze")
 
 
@@ -376,7 +376,7 @@ def test_a_guest_can_send_anything(answer: bytes, run_dir: pathlib.Path) -> None
         connection.end.sendall(answer + b"\n")
 
     told = pytest.raises((BackendError, TransportError))
-    with agent(run_dir, mislead), Agent(str(run_dir)) as guest, told:
+    with told, agent(run_dir, mislead), Agent(str(run_dir)) as guest:
         guest.command("guest-network-get-interfaces")
 
 

@@ -299,7 +299,7 @@ def test_a_reader_never_meets_half_a_record(store: Store) -> None:
                 broken.append(error)
                 return
 
-    readers = [threading.Thread(target=read) for _ in range(2)]
+    readers = [threading.Thread(target=read) for _turn in range(2)]
     for reader in readers:
         reader.start()
     for generation in range(1, 40):
@@ -372,7 +372,7 @@ def kill_in_the_middle(writer: subprocess.Popen[bytes], seconds: float) -> None:
 def test_a_writer_that_is_killed_at_any_moment_leaves_whole_vms(store: Store) -> None:
     """It makes, changes and removes VMs until it is killed; whoever comes next finds only whole ones."""
     moments, seen = random.Random(7), 0
-    writers = [start_writer(store) for _ in range(8)]
+    writers = [start_writer(store) for _turn in range(8)]
     for writer in writers:
         kill_in_the_middle(writer, 0.02 + moments.random() * 0.1)
         assert sorted(os.listdir(store.path("vms"))) == store.names()
