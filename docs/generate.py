@@ -42,6 +42,12 @@ OPERATIONS = {
     "snapshot_delete": "delete a snapshot",
     "revert": "revert to a snapshot",
     "revert_disks": "revert some disks only",
+    "migrate": "move a VM to another node",
+    "migrate_online": "move a running VM",
+    "migrate_local_disks": "take disks along that only its node has",
+    "cluster_info": "tell about the cluster",
+    "node_info": "tell about its nodes",
+    "task_info": "tell about tasks",
 }
 
 HEAD = """\

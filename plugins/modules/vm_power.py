@@ -193,7 +193,7 @@ vm:
       description:
         - The power state in the words of the backend, as it was read. With O(backend=proxmox) a suspended VM is
           V(stopped) there, with a RV(vm.lock).
-      returned: of a VM that exists
+      returned: where it was read, of a VM that exists
       type: str
     template:
       description:

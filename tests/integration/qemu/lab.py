@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -245,9 +246,22 @@ def image_info(path):
 
 
 def check_image(path):
-    """That an image is sound; leaked clusters are no damage."""
-    done = subprocess.run(["qemu-img", "check", str(path)], check=False, capture_output=True, text=True)
-    assert done.returncode in (0, 3), done.stdout + done.stderr
+    """That an image is sound, or will be when the next start has given back leaked clusters.
+
+    A QEMU that is killed while it takes a snapshot may leave counts of references that are too high: qemu-img calls
+    that errors as well, where it contradicts a flag, and it is gone with the leaks.
+    """
+    if _checked(path).returncode in (0, 3):
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        shutil.copyfile(path, copy.name)
+        _checked(copy.name, "-r", "leaks")
+        done = _checked(copy.name)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def _checked(path, *options):
+    return subprocess.run(["qemu-img", "check", *options, str(path)], check=False, capture_output=True, text=True)
 
 
 def snapshot_tags(path):
