@@ -164,8 +164,8 @@ vm:
       type: str
     native_state:
       description:
-        - The power state in the words of the backend, as it was read. A suspended VM is
-          V(stopped) there, with a RV(vm.lock).
+        - The power state in the words of the backend, as it was read. A suspended VM is V(stopped) there, with a
+          RV(vm.lock).
       returned: always
       type: str
     template:

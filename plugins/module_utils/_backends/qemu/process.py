@@ -78,7 +78,8 @@ def spawn(vm_dir: str, arguments: Sequence[str], uuid: str, life: int, descripto
     log = os.path.join(vm_dir, "qemu.log")
     with open(log, "ab") as output:
         offset = output.tell()
-        process = subprocess.Popen(
+        # run_command would wait for the end of a process that is to outlive the module
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             [tools.program(tools.SYSTEM), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
