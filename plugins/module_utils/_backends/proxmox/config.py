@@ -286,7 +286,7 @@ def _write_cdrom(write: Write, change: Change, config: Mapping[str, Any]) -> Non
         if change.after is None:
             write.delete.append(change.before["slot"])
             return
-        slot, image = change.after.get("slot", "ide2"), change.after.get("image")
+        slot, image = change.after["slot"], change.after.get("image")
     elif change.path[1] == "slot":
         write.delete.append(change.before)
         slot, image = change.after, properties.parse(change.before, config[change.before]).get("file", "")

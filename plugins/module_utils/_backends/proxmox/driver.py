@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ..._errors import Conflict, InvalidRequest, NotFound, PermissionDenied, TransportError, Unsupported
-from ..._plan import VM, Op, Plan, Step, differences
+from ..._plan import VM, Change, Op, Plan, Step, differences
 from ..._task import Deadline, Task, TaskState
 from ..base import Apply, Backend, Capabilities, Identity
 from . import config as translation
@@ -35,6 +35,8 @@ CAPABILITIES = Capabilities(
         **dict.fromkeys(_NEVER, Apply.NEVER),
     },
 )
+
+_SNAPSHOT_NAME = re.compile(r"(?!(?:current|pending)$)[A-Za-z][A-Za-z0-9_-]{1,39}")
 
 _SETTLE_TIME, _HA_TIME = 15.0, 120.0
 
@@ -271,14 +273,29 @@ class ProxmoxBackend(Backend):
         if step.op is Op.MIGRATE:
             self._check_migration(step)
         if step.op in (Op.CREATE, Op.UPDATE):
-            changes = step.arguments.get("changes") or tuple(differences({}, step.arguments.get("settings", {})))
-            translation.write_of(
-                (change for change in changes if change.path[0] == "disks" and len(change.path) == 2), {}
+            self._check_changes(step.arguments.get("changes") or tuple(differences({}, step.arguments["settings"])))
+        if step.op is Op.SNAPSHOT and not _SNAPSHOT_NAME.fullmatch(step.arguments["snapshot"]):
+            raise InvalidRequest(
+                f"{step.arguments['snapshot']!r} cannot be the name of a snapshot.",
+                advice="It has 2 to 40 letters, digits, - and _, begins with a letter, and is not current or pending.",
             )
+
+    def _check_changes(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.path == ("template",) and change.before:
+                raise Unsupported("A template of Proxmox VE cannot become a VM again.", advice="Clone it.")
+            if change.path == ("native",) and change.after is None:
+                raise Unsupported("Backend proxmox cannot take away all native settings at once.")
+            if change.path == ("cdrom",) and change.after is not None and not change.after.get("slot"):
+                raise InvalidRequest("cdrom: it needs a slot.", advice="Such as slot: ide2.")
+        new_disks = (change for change in changes if change.path[0] == "disks" and len(change.path) == 2)
+        translation.write_of(new_disks, {})
 
     def _check_migration(self, step: Step) -> None:
         """What the cluster says beforehand. It does not look at the target that it is asked about."""
         target, name = step.arguments["node"], step.vm["name"]
+        if step.vm["state"] in ("running", "paused") and not step.arguments["online"]:
+            raise Conflict(f"VM {name} is {step.vm['state']}.", advice="Stop it first, or leave out online: false.")
         told = self.api.get("nodes", self.node_of(step.vm), "qemu", step.vm["id"], "migrate", target=target)
         online = {row["node"]: row.get("status") == "online" for row in self.api.get("nodes")}
         if not online.get(target):
