@@ -53,7 +53,7 @@ stage_sanity_newest() {
 
 stage_qemu() {
   ensure_guest
-  ANYVIRT_TEST_GUEST=$GUEST pytest -q tests/integration/qemu
+  ANYVIRT_TEST_GUEST=$GUEST pytest -q -n 2 --dist loadfile tests/integration/qemu
 }
 
 stage_integration() {
