@@ -36,6 +36,7 @@ OPERATIONS = {
     "clone": "copy a VM",
     "clone_linked": "clone without copying the disks",
     "clone_snapshot": "clone a VM as it was at a snapshot",
+    "clone_storage": "clone a VM to another storage",
     "snapshot": "take a snapshot of all disks",
     "snapshot_memory": "take a snapshot with the memory",
     "snapshot_describe": "change the description of a snapshot",

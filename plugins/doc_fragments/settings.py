@@ -365,6 +365,10 @@ options:
           - The name of the clone.
         type: str
         required: true
+      id:
+        description:
+          - As O(id), for this clone.
+        type: str
       description:
         description:
           - As O(description), for this clone.

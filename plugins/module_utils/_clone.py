@@ -15,28 +15,50 @@ from ._plan import VM, Op, Plan, Step, plan_settings
 
 
 def plan_clone(
-    backend: Backend, source: VM, name: str, wanted: Mapping[str, Any], *, snapshot: str | None, full: bool | None
+    backend: Backend,
+    source: VM,
+    name: str,
+    wanted: Mapping[str, Any],
+    *,
+    vm_id: str | None = None,
+    snapshot: str | None = None,
+    full: bool | None = None,
+    storage: str | None = None,
 ) -> Plan:
     """A stopped copy of ``source`` with the settings that are wanted.
 
     :param source: read with its settings and snapshots.
+    :param vm_id: the id that the copy shall have; None leaves it to the backend.
     :param full: None means linked for a template and full for anything else.
+    :param storage: where the disks of a full copy shall lie; None means where those of the source are.
     :raises NotFound: the source has no such snapshot.
     """
     if name == source["name"]:
         raise InvalidRequest(f"VM {name} cannot be cloned to its own name.")
-    linked = source["template"] and not snapshot if full is None else not full
-    origin = source
-    if snapshot:
-        if snapshot not in source["snapshots"]:
-            known = ", ".join(sorted(source["snapshots"])) or "none"
-            raise NotFound(f"VM {source['name']} has no snapshot {snapshot}.", advice=f"It has: {known}.")
-        from ._snapshots import at_snapshot
-
-        backend.load_snapshot(source, snapshot)
-        origin = at_snapshot(source, source["snapshots"][snapshot].get("config"))
-    needs = ((Op.CLONE_LINKED,) if linked else ()) + ((Op.CLONE_SNAPSHOT,) if snapshot else ())
+    linked = source["template"] and not snapshot and not storage if full is None else not full
+    if linked and storage:
+        raise InvalidRequest("storage: a linked clone has its disks where those of its source are.")
     placed = {key: wanted[key] for key in backend.places_clones if key in wanted}
-    step = Step(Op.CLONE, {"name": name}, {"snapshot": snapshot, "linked": linked, **placed}, needs, source)
-    copy = {**backend.clone_of(origin, name), **placed}
+    how = {"id": vm_id, "snapshot": snapshot, "linked": linked, "storage": storage, **placed}
+    needs = {Op.CLONE_LINKED: linked, Op.CLONE_SNAPSHOT: snapshot, Op.CLONE_STORAGE: storage}
+    step = Step(Op.CLONE, {"name": name}, how, tuple(op for op, is_needed in needs.items() if is_needed), source)
+    copy = {**backend.clone_of(_at(backend, source, snapshot), name), **placed}
+    if storage:
+        copy["disks"] = {slot: {**disk, "storage": storage} for slot, disk in copy.get("disks", {}).items()}
     return Plan({}, copy, (), (step,)).and_then(plan_settings(copy, wanted))
+
+
+def _at(backend: Backend, source: VM, snapshot: str | None) -> VM:
+    """The source as it is, or was at a snapshot.
+
+    :raises NotFound: it has no such snapshot.
+    """
+    if not snapshot:
+        return source
+    if snapshot not in source["snapshots"]:
+        known = ", ".join(sorted(source["snapshots"])) or "none"
+        raise NotFound(f"VM {source['name']} has no snapshot {snapshot}.", advice=f"It has: {known}.")
+    from ._snapshots import at_snapshot
+
+    backend.load_snapshot(source, snapshot)
+    return at_snapshot(source, source["snapshots"][snapshot].get("config"))

@@ -37,6 +37,7 @@ class Op(str, Enum):
     CLONE = "clone"
     CLONE_LINKED = "clone_linked"
     CLONE_SNAPSHOT = "clone_snapshot"
+    CLONE_STORAGE = "clone_storage"
     SNAPSHOT = "snapshot"
     SNAPSHOT_MEMORY = "snapshot_memory"
     SNAPSHOT_DESCRIBE = "snapshot_describe"

@@ -104,32 +104,41 @@ class Session:
 
     @property
     def identity(self) -> Identity:
+        return self.identity_of(self.params)
+
+    def identity_of(self, params: Mapping[str, Any]) -> Identity:
         """The VM that ``id`` or ``name`` addresses; with both, ``name`` is the name it shall have.
 
         :raises InvalidRequest: no VM can have this name.
         """
-        if self.params.get("name") is not None:
-            self.backend.check_name(self.params["name"])
-        if self.params.get("id") is not None:
-            return Identity(id=self.params["id"])
-        return Identity(name=self.params["name"])
+        if params.get("name") is not None:
+            self.backend.check_name(params["name"])
+        if params.get("id") is not None:
+            return Identity(id=params["id"])
+        return Identity(name=params["name"])
 
-    def wanted(self) -> dict[str, Any]:
-        """The settings that the task names, in normal form; ``name`` is one of them where ``id`` addresses the VM."""
-        name = {"name": self.params["name"]} if self.params.get("id") is not None else {}
-        return self.backend.normal_settings(normalised({**settings_of(self.params), **name}))
+    def wanted(self, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The settings that are named, in normal form; ``name`` is one of them where ``id`` addresses the VM.
 
-    def new_name(self) -> str:
+        :param params: of one VM of several; None means those of the task.
+        """
+        params = self.params if params is None else params
+        name = {"name": params["name"]} if params.get("id") is not None else {}
+        return self.backend.normal_settings(normalised({**settings_of(params), **name}))
+
+    def new_name(self, params: Mapping[str, Any] | None = None) -> str:
         """The name of a VM that is to be made.
 
+        :param params: as for ``wanted``.
         :raises NotFound: it is addressed by an id, and this backend gives ids itself.
         :raises InvalidRequest: there is no name.
         """
-        if self.params.get("id") is not None and self.backend.chooses_ids:
-            self.existing(self.identity, None)
-        if self.params.get("name") is None:
+        params = self.params if params is None else params
+        if params.get("id") is not None and self.backend.chooses_ids:
+            self.existing(self.identity_of(params), None)
+        if params.get("name") is None:
             raise InvalidRequest("A new VM needs a name.")
-        return self.params["name"]
+        return params["name"]
 
     def existing(self, identity: Identity, vm: VM | None) -> VM:
         """

@@ -125,13 +125,7 @@ def wait_all(
         current = [known[task.id] for task in tasks]
         if all(task.is_finished for task in current) or stop(current):
             return current
-    going_on = [task.to_result() for task in current if not task.is_finished]
-    raise TaskTimeout(
-        f"{len(going_on)} of {len(current)} tasks did not finish within {deadline.seconds:g} s and may go on.",
-        advice="Give a longer timeout, or pick the task up with anyvirt.compute.task_wait.",
-        task=going_on[0],
-        tasks=[task.to_result() for task in current],
-    )
+    raise _timed_out(current, deadline)
 
 
 class Poller:
@@ -164,7 +158,10 @@ class Poller:
                     self._condition.wait(deadline.left)
                 else:
                     self._poll_for_all(deadline)
-            return _finished_in_time(self._known.pop(task.id), deadline)
+            latest = self._known.pop(task.id)
+        if not latest.is_finished:
+            raise _timed_out([latest], deadline)
+        return latest
 
     def _poll_for_all(self, deadline: Deadline) -> None:
         self._is_polling = True
@@ -182,11 +179,12 @@ class Poller:
         self._pause = self._interval[0] if is_progress else min(self._interval[1], self._pause * 1.5)
 
 
-def _finished_in_time(task: Task, deadline: Deadline) -> Task:
-    if task.is_finished:
-        return task
-    raise TaskTimeout(
-        f"The task did not finish within {deadline.seconds:g} s and may go on.",
+def _timed_out(tasks: Sequence[Task], deadline: Deadline) -> TaskTimeout:
+    going_on = [task.to_result() for task in tasks if not task.is_finished]
+    what = "The task" if len(tasks) == 1 else f"{len(going_on)} of {len(tasks)} tasks"
+    return TaskTimeout(
+        f"{what} did not finish within {deadline.seconds:g} s and may go on.",
         advice="Give a longer timeout, or pick the task up with anyvirt.compute.task_wait.",
-        task=task.to_result(),
+        task=going_on[0],
+        tasks=[task.to_result() for task in tasks],
     )

@@ -60,6 +60,10 @@ options:
             of its base.
           - The default is a linked clone of a template, and a full one of anything else.
         type: bool
+      storage:
+        description:
+          - The storage that the disks of a full clone are copied to. By default they lie where those of the source do.
+        type: str
   force:
     description:
       - With O(state=absent), delete the VM even if it runs. Its power is cut.
@@ -676,6 +680,7 @@ CLONE_FROM = {
         "id": {"type": "str"},
         "snapshot": {"type": "str"},
         "full": {"type": "bool"},
+        "storage": {"type": "str"},
     },
     "required_one_of": [("name", "id")],
     "mutually_exclusive": [("name", "id")],
@@ -699,7 +704,8 @@ def plan_new(session: Session) -> Plan:
     if origin is None:
         return plan_create(name, wanted, session.params["id"])
     source = session.read(Identity(name=origin["name"], id=origin["id"]), ("config", "snapshots"))
-    return plan_clone(session.backend, source, name, wanted, snapshot=origin["snapshot"], full=origin["full"])
+    how = {option: origin[option] for option in ("snapshot", "full", "storage")}
+    return plan_clone(session.backend, source, name, wanted, vm_id=session.params["id"], **how)
 
 
 def decide(session: Session, current: VM | None) -> Plan:

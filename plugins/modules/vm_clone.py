@@ -28,6 +28,12 @@ options:
     description:
       - The name of the clone. Give either this or O(clones).
     type: str
+  id:
+    description:
+      - The id of the clone, where the backend lets it be chosen, as O(backend=proxmox) does. Otherwise it gets a free
+        one.
+      - A VM that has the id already is the clone. With O(name) too it gets that name.
+    type: str
   full:
     description:
       - Whether the disks are copied.
@@ -42,6 +48,11 @@ options:
   snapshot:
     description:
       - The snapshot to clone, instead of the present state. The clone has the settings of then.
+    type: str
+  storage:
+    description:
+      - The storage that the disks of a full clone are copied to. By default they lie where those of the source do.
+      - Of a clone that exists it is not looked at.
     type: str
   timeout:
     description:
@@ -447,42 +458,39 @@ kind:
   sample: not_found
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._backends.base import Identity
 from ..module_utils._clone import plan_clone
 from ..module_utils._errors import InvalidRequest
-from ..module_utils._fields import normalised
 from ..module_utils._plan import VM, Plan, plan_settings
 from ..module_utils._session import Result, Session, run_module
-from ..module_utils._spec import BULK, CONNECTION, SETTINGS, settings_of, waiting
+from ..module_utils._spec import BULK, CONNECTION, IDENTITY, SETTINGS, waiting
 
 
-def decide(session: Session, current: VM | None, clone: dict[str, Any]) -> Plan:
-    params = session.params
-    wanted = normalised(settings_of({**params, **{key: value for key, value in clone.items() if value is not None}}))
-    if params["source"] in (clone["name"], (current or {}).get("id")):
-        raise InvalidRequest(f"VM {clone['name']} cannot be cloned to its own name.")
+def decide(session: Session, current: VM | None, clone: Mapping[str, Any]) -> Plan:
+    source = session.params["source"]
+    if source in (clone["name"], clone["id"], (current or {}).get("id")):
+        raise InvalidRequest(f"VM {clone['name'] or clone['id']} cannot be cloned to itself.")
+    wanted = session.wanted(clone)
     if current is not None:
         return plan_settings(current, wanted)
-    source = session.read(Identity.either(params["source"]), ("config", "snapshots"))
-    full = not params["linked"] if params["linked"] is not None else params["full"]
-    return plan_clone(session.backend, source, clone["name"], wanted, snapshot=params["snapshot"], full=full)
+    name, origin = session.new_name(clone), session.read(Identity.either(source), ("config", "snapshots"))
+    full = not clone["linked"] if clone["linked"] is not None else clone["full"]
+    how = {"vm_id": clone["id"], "snapshot": clone["snapshot"], "full": full, "storage": clone["storage"]}
+    return plan_clone(session.backend, origin, name, wanted, **how)
 
 
 def run(session: Session) -> Result:
-    if session.params["clones"] is None:
-        one = {"name": session.params["name"]}
-        return session.converge(session.identity, lambda current: decide(session, current, one)).to_result()
-    clones = {clone["name"]: clone for clone in session.params["clones"]}
-    if len(clones) < len(session.params["clones"]):
-        raise InvalidRequest("clones: a name is given twice.")
-    for name in clones:
-        session.backend.check_name(name)
-    return session.converge_all(
-        [Identity(name=name) for name in clones],
-        lambda one: lambda current: decide(session, current, clones[one.name or ""]),
-    )
+    params = session.params
+    if params["clones"] is None:
+        return session.converge(session.identity, lambda current: decide(session, current, params)).to_result()
+    given = [{**params, **{key: value for key, value in one.items() if value is not None}} for one in params["clones"]]
+    clones = {session.identity_of(clone): clone for clone in given}
+    if len({clone["name"] for clone in given}) < len(given) or len(clones) < len(given):
+        raise InvalidRequest("clones: a name or id is given twice.")
+    return session.converge_all(list(clones), lambda one: lambda current: decide(session, current, clones[one]))
 
 
 def main() -> None:
@@ -491,21 +499,22 @@ def main() -> None:
         argument_spec={
             **CONNECTION,
             "source": {"type": "str", "required": True},
-            "name": {"type": "str"},
+            **IDENTITY,
             "clones": {
                 "type": "list",
                 "elements": "dict",
-                "options": {"name": {"type": "str", "required": True}, **SETTINGS},
+                "options": {"name": {"type": "str", "required": True}, "id": {"type": "str"}, **SETTINGS},
             },
             "full": {"type": "bool"},
             "linked": {"type": "bool"},
             "snapshot": {"type": "str"},
+            "storage": {"type": "str"},
             **SETTINGS,
             **BULK,
             **waiting(1800),
         },
-        required_one_of=[("name", "clones")],
-        mutually_exclusive=[("name", "clones"), ("full", "linked")],
+        required_one_of=[("name", "id", "clones")],
+        mutually_exclusive=[("name", "clones"), ("id", "clones"), ("full", "linked")],
     )
 
 

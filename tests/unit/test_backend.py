@@ -273,7 +273,7 @@ def test_a_template_is_linked_to_unless_a_copy_is_wanted(
 ) -> None:
     of = {**source(), "template": template, "snapshots": {"old": {"config": {"memory": 64}}}}
     step = clone(small, of, full=full, snapshot=snapshot).steps[0]
-    assert step.arguments == {"snapshot": snapshot, "linked": linked}
+    assert (step.arguments["snapshot"], step.arguments["linked"]) == (snapshot, linked)
     assert (Op.CLONE_LINKED in step.needs) is linked
     assert (Op.CLONE_SNAPSHOT in step.needs) is bool(snapshot)
 

@@ -266,6 +266,7 @@ CASES = {
         first=(TAKEN, ("vm_config", {"name": BASE, "memory": "128", "tags": ["later"], "description": "later"})),
         snapshot="first",
     ),
+    "clone to storage": clone(Op.CLONE_STORAGE, storage="local"),
     "clone running": clone(state="running"),
     # elsewhere
     "migrate": Case("vm_migrate", {"name": BASE, "node": ELSEWHERE}, frozenset({Op.MIGRATE})),

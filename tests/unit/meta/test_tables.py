@@ -32,6 +32,7 @@ MODULES = "ansible_collections.anyvirt.compute.plugins.modules"
 MANNERS = {
     Op.CLONE_LINKED: Op.CLONE,
     Op.CLONE_SNAPSHOT: Op.CLONE,
+    Op.CLONE_STORAGE: Op.CLONE,
     Op.SNAPSHOT_MEMORY: Op.SNAPSHOT,
     Op.MIGRATE_ONLINE: Op.MIGRATE,
     Op.MIGRATE_LOCAL_DISKS: Op.MIGRATE,

@@ -239,6 +239,20 @@ def test_a_vm_in_a_pool(do: Ask, ask: Ask, server: ProxmoxServer) -> None:
     assert do("vm_clone", source="new", name="copy", pool="prod").vm["pool"] == "prod"
 
 
+def test_a_clone_with_an_id_on_another_storage(do: Ask, server: ProxmoxServer, vm: int) -> None:
+    made = do("vm_clone", source="web", name="copy", id="777", storage="local", tags=["Upper"])
+    assert (made.vm["id"], made.vm["tags"]) == ("777", ["upper"])
+    assert [disk["storage"] for disk in made.vm["disks"]] == ["local"]
+    made = do("vm", id="778", name="other", clone_from={"name": "web", "storage": "local"})
+    assert (made.vm["id"], made.vm["name"]) == ("778", "other")
+
+
+def test_a_linked_clone_stays_on_its_storage(ask: Ask, server: ProxmoxServer, vm: int) -> None:
+    told = ask("vm_clone", source="web", name="copy", linked=True, storage="local")
+    assert (told.failed, told.result["kind"]) == (True, "invalid_request")
+    assert not server.writes
+
+
 def test_several_clones_in_one_task(ask: Ask, server: ProxmoxServer, vm: int) -> None:
     clones = [{"name": f"c{number}", "cores": number} for number in (1, 2, 3)]
     done = ask("vm_clone", source="web", clones=clones)

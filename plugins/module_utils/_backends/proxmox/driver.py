@@ -262,8 +262,13 @@ class ProxmoxBackend(Backend):
         return result
 
     def clone_of(self, source: VM, name: str) -> VM:
-        """Neither the pool nor what HA and locks do with the source is passed on."""
-        return {**super().clone_of(source, name), "pool": None, "ha": False, "lock": None}
+        """Neither the pool nor what HA and locks do with the source is passed on; its disks become other volumes."""
+        clone = {**super().clone_of(source, name), "pool": None, "ha": False, "lock": None}
+        disks = clone.get("disks") or {}
+        clone["disks"] = {
+            slot: {part: value for part, value in disk.items() if part != "volume"} for slot, disk in disks.items()
+        }
+        return clone
 
     def preflight(self, step: Step) -> None:
         if step.arguments.get("apply") == "next_boot" and step.vm.get("state") in ("running", "paused"):

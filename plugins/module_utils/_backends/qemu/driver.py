@@ -50,6 +50,7 @@ _RESTART_PARTS = (
 _NEVER = ("name", "firmware", "disks.format", "disks.source", "disks.checksum")
 
 _ABSENT = {
+    Op.CLONE_STORAGE,
     *(Op.RESTART, Op.MIGRATE, Op.MIGRATE_ONLINE, Op.MIGRATE_LOCAL_DISKS),
     *(Op.CLUSTER_INFO, Op.NODE_INFO, Op.TASK_INFO),
 }
