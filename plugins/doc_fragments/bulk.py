@@ -14,6 +14,12 @@ options:
     description:
       - With several VMs, how many of them are worked on at the same time.
     type: int
+    default: 100
+  max_parallel_per_node:
+    description:
+      - With several VMs, how many of those on one node are changed at the same time. The others wait for their turn,
+        and their O(timeout) begins with it.
+    type: int
     default: 10
   fail_fast:
     description:

@@ -83,6 +83,9 @@ options:
       - V(local) is the command C(pvesh) on the host on which the module runs. It must be a node of the cluster, and the
         module must run as root. There are no credentials.
       - V(openssh) is the same command on the host of O(url), over SSH with the keys of the user who runs the module.
+      - C(pvesh) waits for every task that it begins, so with V(local) and V(openssh) neither O(ignore:timeout) nor
+        O(ignore:wait) cuts that short. A password for cloud-init is refused there, since it would be seen among the
+        arguments of the command.
       - Without this option the environment variable E(ANYVIRT_TRANSPORT) is used, if it is set for the module.
     type: str
     choices:
@@ -106,4 +109,108 @@ options:
       - Without this option the first of the environment variables E(ANYVIRT_CA_PATH) and E(PROXMOX_CA_PATH) that is set
         for the module is used.
     type: path
+"""
+
+    INVENTORY = r"""
+options:
+  backend:
+    description:
+      - What runs the VMs.
+      - V(qemu) is QEMU on the host on which Ansible runs.
+      - V(proxmox) is a cluster of Proxmox VE, or a single node.
+    type: str
+    choices:
+      - qemu
+      - proxmox
+    default: qemu
+    env:
+      - name: ANYVIRT_BACKEND
+  state_dir:
+    description:
+      - The directory in which O(backend=qemu) keeps its VMs.
+      - The default is C(/var/lib/anyvirt) for root, and C(~/.local/state/anyvirt) for any other user.
+    type: path
+    env:
+      - name: ANYVIRT_STATE_DIR
+  url:
+    description:
+      - Where the API of O(backend=proxmox) is, such as V(https://pve1.example.com:8006). Without a scheme it is
+        C(https), and without a port it is 8006.
+      - Of several the first one that answers is used. In an environment variable they are separated by commas.
+    type: list
+    elements: str
+    aliases:
+      - api_host
+    env:
+      - name: ANYVIRT_URL
+      - name: PROXMOX_URL
+      - name: PROXMOX_HOST
+  username:
+    description:
+      - The user of O(backend=proxmox), with its realm, such as V(root@pam) or V(ansible@pve).
+      - With O(transport=openssh) it is the user of the host, V(root) by default.
+    type: str
+    aliases:
+      - api_user
+    env:
+      - name: ANYVIRT_USERNAME
+      - name: PROXMOX_USER
+  password:
+    description:
+      - The password of O(username). It is not used where there is a O(token_secret).
+    type: str
+    aliases:
+      - api_password
+    env:
+      - name: ANYVIRT_PASSWORD
+      - name: PROXMOX_PASSWORD
+  token_id:
+    description:
+      - The id of an API token of O(backend=proxmox), such as V(ansible@pve!inventory), which is the user, the realm and
+        the name of the token. With O(username) the name alone will do.
+    type: str
+    aliases:
+      - api_token_id
+    env:
+      - name: ANYVIRT_TOKEN_ID
+      - name: PROXMOX_TOKEN_ID
+  token_secret:
+    description:
+      - The secret of the token O(token_id).
+    type: str
+    aliases:
+      - api_token_secret
+    env:
+      - name: ANYVIRT_TOKEN_SECRET
+      - name: PROXMOX_TOKEN_SECRET
+  transport:
+    description:
+      - How O(backend=proxmox) is reached.
+      - V(https) is the API over the network, with a token or a password.
+      - V(local) is the command C(pvesh) on the host on which Ansible runs, which must be a node of the cluster.
+      - V(openssh) is the same command on the host of O(url), over SSH with the keys of the user who runs Ansible.
+    type: str
+    choices:
+      - https
+      - local
+      - openssh
+    default: https
+    env:
+      - name: ANYVIRT_TRANSPORT
+  validate_certs:
+    description:
+      - Whether the certificate of the server at O(url) is checked.
+    type: bool
+    default: true
+    env:
+      - name: ANYVIRT_VALIDATE_CERTS
+      - name: PROXMOX_VALIDATE_CERTS
+  ca_path:
+    description:
+      - A file with the certificates of authorities to trust, instead of those that the system trusts.
+      - The authority of a cluster of Proxmox VE is in the file C(/etc/pve/pve-root-ca.pem) of each node.
+    type: path
+    env:
+      - name: ANYVIRT_CA_PATH
+      - name: PROXMOX_CA_PATH
 """

@@ -14,7 +14,7 @@ requirements:
   - "For O(backend=proxmox): Proxmox VE 8.4 or 9"
   - "For O(backend=proxmox), on the host on which the module runs: the Python library C(proxmoxer) 2.0 or newer"
   - "For O(backend=proxmox) with O(transport=https), on the same host: the Python library C(requests)"
-  - "For O(backend=proxmox) with O(transport=openssh), on the same host: the Python library C(openssh_wrapper)"
+  - "For O(backend=proxmox) with O(transport=openssh), on the same host: the command C(ssh)"
 notes:
   - With O(backend=proxmox) the module may run on any host that reaches the API, such as C(localhost).
   - With O(backend=proxmox) a role with these privileges is enough for all modules - VM.Audit, VM.Allocate, VM.Clone,

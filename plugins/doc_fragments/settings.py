@@ -257,9 +257,9 @@ options:
       - With O(backend=qemu) the VM gets a second CD-ROM drive with a seed of type NoCloud, which is made anew at every
         start. A change takes effect when the VM is next started. Cloud-init then takes the VM for a new instance and
         does its work again.
-      - With O(backend=proxmox) a new VM gets a cloud-init drive, in the first free slot of V(ide2), V(ide0), V(ide1)
-        and V(ide3), on the storage of its first disk. A change makes the drive anew at once, and the guest reads it
-        when it next boots. A VM that exists without such a drive gets none.
+      - With O(backend=proxmox) a VM that has no cloud-init drive gets one, in the first free slot of V(ide2), V(ide0),
+        V(ide1) and V(ide3), on the storage of its first disk. While the VM runs, the drive comes and goes when it is
+        next started. A change makes what is in the drive anew at once, and the guest reads it when it next boots.
     type: dict
     suboptions:
       user:
@@ -339,8 +339,8 @@ options:
         default, or a version of it such as C(pc-q35-7.2)), which is looked at only when the VM is made. They are
         checked before anything is changed, and a change takes effect when the VM is next started.
       - With O(backend=proxmox) it is any other key of the configuration in the API, such as C(onboot), C(vga),
-        C(scsihw), C(numa) or C(startup). Keys that an option of this module stands for, such as C(memory), C(cpu),
-        C(agent) or C(boot), are not given here.
+        C(scsihw), C(numa) or C(startup). Keys and suboptions that an option of this module stands for, such as
+        C(memory), C(cputype) in C(cpu), or C(bridge) in C(net0), are refused here. The message says which option.
       - With O(backend=proxmox) the value of a key that has sub-options is a dictionary. Only those that are named are
         changed, all others stay as they are. Under the slot of a disk or network card there is what it has beside the
         suboptions of O(disks) and O(nics).

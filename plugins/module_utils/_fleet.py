@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from threading import Event
 from typing import Any, TypeVar
 
 from ._backends.base import Backend, Identity
@@ -40,31 +41,49 @@ def read_rows(select: Mapping[str, Any], backend: Backend) -> list[VM]:
     return sorted(rows, key=lambda row: (row["name"], row["id"]))
 
 
+class NotBegun(Exception):
+    """The work on a VM was not begun, since that on another one failed."""
+
+
 def for_each(
     identities: Sequence[Identity],
     work: Callable[[Identity], T],
     *,
     max_parallel: int,
-    fail_fast: bool = False,
+    halt: Event | None = None,
 ) -> list[T | Error | None]:
     """Do ``work`` for every VM, some at once: what came of it, in the same order.
 
-    A failure is the Error itself. With ``fail_fast`` it is None for those that were not begun by then.
+    A failure is the Error itself, and None is one that was not begun.
+
+    :param halt: set by the first failure, and then no work is begun any more; what waits inside of ``work`` may look at
+        it and raise NotBegun. None means that a failure stops no other.
     """
     if not identities:
         return []
     from concurrent.futures import ThreadPoolExecutor
 
-    broken: list[Error] = []
-
     def one(identity: Identity) -> T | Error | None:
-        if broken and fail_fast:
+        if halt and halt.is_set():
             return None
         try:
             return work(identity)
+        except NotBegun:
+            return None
         except Error as error:
-            broken.append(error)
+            if halt:
+                halt.set()
             return error
 
-    with ThreadPoolExecutor(max_workers=max(1, min(max_parallel, len(identities)))) as pool:
-        return list(pool.map(one, identities))
+    ends: list[T | Error | None] = [None] * len(identities)
+    positions = iter(range(len(identities)))
+
+    def take_turns() -> None:
+        for position in positions:
+            ends[position] = one(identities[position])
+
+    workers = min(max_parallel, len(identities))
+    with ThreadPoolExecutor(workers) as pool:
+        for future in [pool.submit(take_turns) for _worker in range(workers)]:
+            future.result()
+    return ends

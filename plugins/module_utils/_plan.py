@@ -137,7 +137,9 @@ def plan_settings(
     :raises InvalidRequest: a disk would shrink, or something is wanted and unwanted at once.
     :raises NotFound: ``absent`` names what no VM can have.
     """
-    after = dict_merge(current, comparable(dict(wanted), current))
+    # a text or list that is not there is empty
+    told = {name: value for name, value in wanted.items() if value not in ("", []) or name in current}
+    after = dict_merge(current, comparable(told, current))
     for name in absent:
         _take_away(after, name, wanted)
     changes = _with_secrets(tuple(differences(current, after)), wanted)

@@ -9,9 +9,11 @@ The only place that knows AnsibleModule: check mode is read here, modules end he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import BoundedSemaphore, Event
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -19,10 +21,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ._backends.base import Backend, Identity
 from ._backends.connect import connect
 from ._errors import Error, InvalidRequest, NotFound, SomeFailed, TaskFailed
-from ._fields import normalised, shown, shown_at
+from ._fields import normalised
 from ._plan import VM, Op, Plan
 from ._spec import settings_of
-from ._task import Deadline, Poller, Task
+from ._task import Deadline, Task
+from ._visible import visible, with_pending
 
 Decide = Callable[["VM | None"], Plan]
 """From a VM's present state, None where there is no such VM, to what shall be done."""
@@ -80,6 +83,8 @@ class Session:
     def __init__(self, module: AnsibleModule) -> None:
         self.params: Mapping[str, Any] = module.params
         self._module = module
+        self._turns: dict[str | None, BoundedSemaphore] = {}
+        self._halt = Event()
 
     @cached_property
     def backend(self) -> Backend:
@@ -94,7 +99,7 @@ class Session:
 
         :raises InvalidRequest: a number is out of its range.
         """
-        for name in ("timeout", "max_parallel"):
+        for name in ("timeout", "max_parallel", "max_parallel_per_node"):
             if self.params.get(name) is not None and self.params[name] < 1:
                 raise InvalidRequest(f"{name}: {self.params[name]} is too small: it must be at least 1.")
         if self.params.get("wait_for"):
@@ -130,11 +135,11 @@ class Session:
         """The name of a VM that is to be made.
 
         :param params: as for ``wanted``.
-        :raises NotFound: it is addressed by an id, and this backend gives ids itself.
-        :raises InvalidRequest: there is no name.
+        :raises NotFound: it is addressed by an id alone, or this backend gives ids itself.
+        :raises InvalidRequest: there is neither an id nor a name.
         """
         params = self.params if params is None else params
-        if params.get("id") is not None and self.backend.chooses_ids:
+        if params.get("id") is not None and (self.backend.chooses_ids or params.get("name") is None):
             self.existing(self.identity_of(params), None)
         if params.get("name") is None:
             raise InvalidRequest("A new VM needs a name.")
@@ -145,7 +150,7 @@ class Session:
         :raises NotFound: the VM is None.
         """
         if vm is None:
-            advice = "Check the name, and that the task runs on the right host and backend."
+            advice = self.backend.absent_advice(identity)
             if self._module.check_mode:
                 advice += " In check mode an earlier task that would create it has made nothing."
             raise NotFound(f"There is no VM {identity} on backend {self.backend.name}.", advice=advice)
@@ -158,16 +163,18 @@ class Session:
         return self.existing(identity, self.backend.find(identity, gather))
 
     def read_all(self, gather: Sequence[str]) -> list[Result]:
-        """The VMs that the task addresses, all where it addresses none; one that is not there is left out."""
+        """The VMs that the task addresses, all where it addresses none; one that is not there is left out.
+
+        :raises Error: the one VM of the task cannot be read. Of several each tells it in its own row.
+        """
+        if self.params["name"] is not None or self.params["id"] is not None:
+            vm = self.backend.find(self.identity, gather)
+            return [] if vm is None else [with_pending(vm)]
         from ._fleet import addressed, for_each, read_rows
 
-        if self.params["name"] is not None or self.params["id"] is not None:
-            identities = [self.identity]
-        elif self.params["vms"] is not None or gather:
-            identities = addressed({**self.params, "select": self.params["select"] or {}}, self.backend)
-        else:
-            return [_with_pending(row) for row in read_rows(self.params["select"] or {}, self.backend)]
-
+        if self.params["vms"] is None and not gather:
+            return [with_pending(row) for row in read_rows(self.params["select"] or {}, self.backend)]
+        identities = addressed({**self.params, "select": self.params["select"] or {}}, self.backend)
         self.backend.prefetch(identities)
         found = for_each(identities, lambda one: self.backend.find(one, gather), max_parallel=_READERS)
         return [_row(one, vm) for one, vm in zip(identities, found) if vm is not None]
@@ -193,14 +200,30 @@ class Session:
         plan = self._decide(identity, decide, gather)
         if not plan.changed or self._module.check_mode:
             return Outcome(plan, plan.after, self._predicted_pending(plan))
-        deadline = Deadline(self.params["timeout"])
-        with self.backend.exclusive(plan, deadline):
-            if self.backend.locks_locally:
-                plan = self._decide(identity, decide, gather)
-            tasks = self._carry_out(plan, deadline)
+        with self._turn_of(plan):
+            deadline = Deadline(self.params["timeout"])
+            with self.backend.exclusive(plan, deadline):
+                if self.backend.locks_locally:
+                    plan = self._decide(identity, decide, gather)
+                tasks = self._carry_out(plan, deadline)
         for text in [*plan.warnings, *(warning for task in tasks for warning in task.warnings)]:
             self.warn(text)
         return Outcome(plan, plan.after, self._predicted_pending(plan), tasks)
+
+    @contextmanager
+    def _turn_of(self, plan: Plan) -> Iterator[None]:
+        """A place among those that the plan's node takes at once; where there is but one VM nobody waits."""
+        limit = self.params.get("max_parallel_per_node")
+        if limit is None:
+            yield
+            return
+        from ._fleet import NotBegun
+
+        node = (plan.before or plan.steps[0].source or plan.after).get("node")
+        with self._turns.setdefault(node, BoundedSemaphore(limit)):
+            if self._halt.is_set():
+                raise NotBegun
+            yield
 
     def _predicted_pending(self, plan: Plan) -> Sequence[str] | None:
         """None where what is pending was not read."""
@@ -242,12 +265,18 @@ class Session:
         """
         from ._fleet import for_each
 
-        limits = {"max_parallel": self.params["max_parallel"], "fail_fast": self.params["fail_fast"]}
+        at_once, halt = self.params["max_parallel"], self._halt if self.params["fail_fast"] else None
         self.backend.prefetch(identities)
-        ends = for_each(identities, lambda one: self._carry_out_plan(one, decide_of(one), gather), **limits)
+
+        def carry_out(one: Identity) -> Outcome:
+            return self._carry_out_plan(one, decide_of(one), gather)
+
+        ends = for_each(identities, carry_out, max_parallel=at_once, halt=halt)
         outcomes = {one: end for one, end in zip(identities, ends) if isinstance(end, Outcome)}
         self.backend.prefetch([one for one, outcome in outcomes.items() if outcome.is_done])
-        read = for_each(list(outcomes), lambda one: finish(self._read_back(outcomes[one], gather)), **limits)
+        read = for_each(
+            list(outcomes), lambda one: finish(self._read_back(outcomes[one], gather)), max_parallel=at_once
+        )
         results = dict(zip(outcomes, read))
         return self._together([(one, results.get(one, end)) for one, end in zip(identities, ends)])
 
@@ -289,7 +318,7 @@ class Session:
         return outcome
 
     def _decide(self, identity: Identity, decide: Decide, gather: Sequence[str]) -> Plan:
-        plan = decide(self.backend.find(identity, gather))
+        plan = self.backend.foreseen(decide(self.backend.find(identity, gather)))
         self.backend.check(plan)
         return plan
 
@@ -314,11 +343,7 @@ class Session:
         return tasks
 
     def _finish(self, task: Task, deadline: Deadline) -> Task:
-        return (task if task.is_finished else self._poller.wait(task, deadline)).require_success()
-
-    @cached_property
-    def _poller(self) -> Poller:
-        return Poller(self.poll, self.backend.poll_interval)
+        return (task if task.is_finished else self.backend.poller.wait(task, deadline)).require_success()
 
     def _read_back(self, outcome: Outcome, gather: Sequence[str]) -> Outcome:
         """The VM as it is when everything is done; a state may need moments to show after the task has ended.
@@ -333,15 +358,16 @@ class Session:
         settle_time = self.backend.settle_time_of(plan)
         for _turn in Deadline(settle_time).intervals(*self.backend.poll_interval):
             vm = self.backend.find(identity, gather)
-            if vm is not None and vm["state"] == plan.after["state"]:
+            if vm is not None and _is_reached(vm, plan):
                 break
         if vm is None:
             raise TaskFailed(
                 f"The task succeeded, but VM {identity} is not there.", advice="Something else removed it meanwhile."
             )
-        if settle_time and vm["state"] != plan.after["state"]:
+        if settle_time and not _is_reached(vm, plan):
+            key = "node" if vm["state"] == plan.after["state"] else "state"
             raise TaskFailed(
-                f"The task succeeded, but VM {vm['name']} is {vm['state']} and not {plan.after['state']},"
+                f"The task succeeded, but the {key} of VM {vm['name']} is {vm[key]} and not {plan.after[key]},"
                 f" {settle_time:g} s later.",
                 advice="It may have ended by itself; see its console and the log of its node.",
             )
@@ -350,28 +376,14 @@ class Session:
         return outcome
 
 
-def visible(vm: VM) -> dict[str, Any]:
-    """A VM for the user: lists for devices and snapshots, no secrets; what is pending is told beside it."""
-    result = shown({name: value for name, value in vm.items() if name != "pending"})
-    if "snapshots" in vm:
-        from ._snapshots import rows
-
-        result["snapshots"] = rows(vm["snapshots"])
-    return result
+def _is_reached(vm: VM, plan: Plan) -> bool:
+    """Whether the VM is as the plan's tasks were to leave it, and where."""
+    is_there = plan.after.get("node") in (plan.before.get("node"), vm.get("node"))
+    return vm["state"] == plan.after["state"] and is_there
 
 
 def _row(identity: Identity, vm: VM | Error) -> Result:
     """One VM that cannot be read does not hide the others."""
     if isinstance(vm, Error):
         return {"id": identity.id, "name": identity.name, "state": "unknown", "error": str(vm)}
-    return _with_pending(vm)
-
-
-def _with_pending(vm: VM) -> Result:
-    result = visible(vm)
-    if "pending" in vm:
-        result["pending"] = [
-            {"setting": name, "running": shown_at(name.split("."), value)}
-            for name, value in sorted(vm["pending"].items())
-        ]
-    return result
+    return with_pending(vm)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.basic import env_fallback
+from ansible.module_utils.common.parameters import env_fallback
 
 BACKENDS = ["qemu", "proxmox"]
 
@@ -74,7 +74,8 @@ SELECT: dict[str, Any] = {
     },
 }
 BULK: dict[str, Any] = {
-    "max_parallel": {"type": "int", "default": 10},
+    "max_parallel": {"type": "int", "default": 100},
+    "max_parallel_per_node": {"type": "int", "default": 10},
     "fail_fast": {"type": "bool", "default": False},
 }
 SETTINGS: dict[str, Any] = {

@@ -153,12 +153,14 @@ class Poller:
         with self._condition:
             self._known[task.id] = task
             self._pause = self._interval[0]
-            while not self._known[task.id].is_finished and not deadline.is_over:
-                if self._is_polling:
-                    self._condition.wait(deadline.left)
-                else:
-                    self._poll_for_all(deadline)
-            latest = self._known.pop(task.id)
+            try:
+                while not self._known[task.id].is_finished and not deadline.is_over:
+                    if self._is_polling:
+                        self._condition.wait(deadline.left)
+                    else:
+                        self._poll_for_all(deadline)
+            finally:
+                latest = self._known.pop(task.id)
         if not latest.is_finished:
             raise _timed_out([latest], deadline)
         return latest
@@ -182,8 +184,9 @@ class Poller:
 def _timed_out(tasks: Sequence[Task], deadline: Deadline) -> TaskTimeout:
     going_on = [task.to_result() for task in tasks if not task.is_finished]
     what = "The task" if len(tasks) == 1 else f"{len(going_on)} of {len(tasks)} tasks"
+    told = dict.fromkeys(text for task in tasks if not task.is_finished for text in task.warnings)
     return TaskTimeout(
-        f"{what} did not finish within {deadline.seconds:g} s and may go on.",
+        " ".join([f"{what} did not finish within {deadline.seconds:g} s and may go on.", *told]),
         advice="Give a longer timeout, or pick the task up with anyvirt.compute.task_wait.",
         task=going_on[0],
         tasks=[task.to_result() for task in tasks],

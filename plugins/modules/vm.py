@@ -68,7 +68,7 @@ options:
     description:
       - With O(state=absent), delete the VM even if it runs. Its power is cut.
       - With O(state=stopped), cut the power if the guest does not shut down in time, and give up the memory of a
-        suspended VM. With O(backend=proxmox) saved memory cannot be given up.
+        suspended VM. With O(backend=proxmox) the VM is resumed for that, and then its power is cut.
       - With O(backend=qemu), take a CD from a guest that has locked its tray.
     type: bool
     default: false

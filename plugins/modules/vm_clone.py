@@ -109,8 +109,9 @@ EXAMPLES = r"""
           - large
     max_parallel: 2
 
-- name: A linked clone of a stopped VM that is no template
+- name: With plain QEMU a linked clone of a stopped VM that is no template
   anyvirt.compute.vm_clone:
+    backend: qemu
     source: db1
     name: db1-copy
     linked: true

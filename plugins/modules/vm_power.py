@@ -21,8 +21,7 @@ options:
   state:
     description:
       - V(started) starts a stopped VM, and resumes a paused or a suspended one.
-      - V(stopped) has the guest shut down. A suspended VM is stopped with O(force) only, since its memory is lost. With
-        O(backend=proxmox) that is not possible. Resume it first.
+      - V(stopped) has the guest shut down. A suspended VM is stopped with O(force) only, since its memory is lost.
       - V(restarted) has the guest shut down and the VM started again, so that all that was pending takes effect. A
         stopped VM is started. It always changes something.
       - V(reset) presses the reset button of a running VM. What was pending stays pending. It always changes something.
@@ -49,9 +48,8 @@ options:
   force:
     description:
       - Cut the power if the guest does not shut down in time. With O(backend=qemu) a warning says so when that happens.
-      - With O(state=stopped) and O(backend=qemu), give up the memory of a suspended VM.
-      - With O(state=restarted) and O(backend=proxmox) it makes no difference. The task fails if the guest does not shut
-        down in time.
+      - With O(state=stopped), give up the memory of a suspended VM. With O(backend=proxmox) the VM is resumed for that,
+        and then its power is cut.
     type: bool
     default: false
   timeout:

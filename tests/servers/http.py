@@ -1,6 +1,6 @@
 # Copyright: anyvirt.compute contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A small HTTPS server on the loopback interface: connections, keep-alive, and nothing of any API."""
+"""A small HTTPS server, or HTTP, on the loopback interface: connections, keep-alive, and nothing of any API."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Listener:
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             raw.settimeout(self.server.idle_seconds)
-            with self.server.tls.wrap_socket(raw, server_side=True) as connection:
+            with self.server.secure(raw) as connection:
                 self._open.add(connection)
                 try:
                     _Conversation(self, connection).run()
@@ -122,13 +122,15 @@ class Listener:
             pass  # the client went away, did not speak TLS, or was silent for too long
         finally:
             self._open.discard(raw)
+            with contextlib.suppress(OSError):
+                raw.shutdown(socket.SHUT_RDWR)
             raw.close()
 
 
 class _Conversation:
     """The requests of one connection."""
 
-    def __init__(self, listener: Listener, connection: ssl.SSLSocket) -> None:
+    def __init__(self, listener: Listener, connection: socket.socket) -> None:
         self._server = listener.server
         self._listener = listener
         self._connection = connection
@@ -151,8 +153,9 @@ class _Conversation:
             )
             self._connection.sendall(self._render(reply, close))
             if close:
-                with contextlib.suppress(OSError):
-                    self._connection.unwrap()
+                if isinstance(self._connection, ssl.SSLSocket):
+                    with contextlib.suppress(OSError):
+                        self._connection.unwrap()
                 return
 
     def _read(self) -> Request | None:
@@ -182,20 +185,26 @@ class _Conversation:
 
 
 class HttpsServer:
-    """Listeners that share one handler; handle() is called from many threads at once."""
+    """Listeners that share one handler; handle() is called from many threads at once. secured=False: plain HTTP."""
 
-    def __init__(self, handle: Callable[[Request], Reply], names: list[str], port: int = 0) -> None:
+    def __init__(
+        self, handle: Callable[[Request], Reply], names: list[str], port: int = 0, *, secured: bool = True
+    ) -> None:
         self.handle = handle
         self.idle_seconds = 5.0
         self.answers_per_connection = 100
         self.numbers = itertools.count(1)
+        self.secured = secured
         self.ca_path, key_path = certificate()
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(self.ca_path, key_path)
         self.listeners = {name: Listener(self, name, port + i if port else 0) for i, name in enumerate(names)}
 
+    def secure(self, raw: socket.socket) -> socket.socket:
+        return self.tls.wrap_socket(raw, server_side=True) if self.secured else raw
+
     def url(self, name: str) -> str:
-        return f"https://127.0.0.1:{self.listeners[name].port}"
+        return f"http{'s' if self.secured else ''}://127.0.0.1:{self.listeners[name].port}"
 
     def close(self) -> None:
         for listener in self.listeners.values():

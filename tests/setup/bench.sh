@@ -10,4 +10,4 @@ ensure_test_venv
 ensure_tree
 say "Running the benchmark"
 cd "$ROOT"
-PATH=$VENV/bin:$PATH PYTHONPATH=$TREE "$VENV/bin/python" benchmarks/run.py "$@"
+PATH=$VENV/bin:$PATH PYTHONPATH=$TREE "$VENV/bin/python" -m benchmarks.run "$@"

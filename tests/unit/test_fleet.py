@@ -13,7 +13,13 @@ import pytest
 
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.base import Identity
 from ansible_collections.anyvirt.compute.plugins.module_utils._errors import Conflict
-from ansible_collections.anyvirt.compute.plugins.module_utils._fleet import addressed, for_each, is_selected, read_rows
+from ansible_collections.anyvirt.compute.plugins.module_utils._fleet import (
+    NotBegun,
+    addressed,
+    for_each,
+    is_selected,
+    read_rows,
+)
 
 
 def row(name: str, number: int = 1, **values: Any) -> dict[str, Any]:
@@ -123,10 +129,24 @@ def test_a_failure_stays_with_its_vm() -> None:
 
 def test_with_fail_fast_those_not_begun_are_nothing() -> None:
     work = fails("b")
-    results = for_each(ABC, work, max_parallel=1, fail_fast=True)
+    results = for_each(ABC, work, max_parallel=1, halt=threading.Event())
     assert work.done == ["a", "b"]
     assert isinstance(results[1], Conflict)
     assert results[2:] == [None] * 4
+
+
+def test_what_waited_until_another_one_failed_is_not_begun() -> None:
+    halt = threading.Event()
+
+    def work(identity: Identity) -> str:
+        if identity.name == "a":
+            raise Conflict("It is busy.")
+        assert halt.wait(10)
+        raise NotBegun
+
+    first, *others = for_each(ABC, work, max_parallel=6, halt=halt)
+    assert isinstance(first, Conflict)
+    assert others == [None] * 5
 
 
 def test_what_is_no_error_of_ours_is_not_swallowed() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.anyvirt.compute.plugins.module_utils import _readiness
-from ansible_collections.anyvirt.compute.plugins.module_utils._errors import TaskFailed, TaskTimeout
+from ansible_collections.anyvirt.compute.plugins.module_utils._errors import NotFound, TaskFailed, TaskTimeout
 from ansible_collections.anyvirt.compute.plugins.module_utils._task import (
     Clock,
     Deadline,
@@ -204,6 +204,18 @@ def test_threads_that_wait_share_their_polls() -> None:
     assert all(task.is_finished for task in ends)
     assert max(polls) == 8
     assert len(polls) < 40
+
+
+def test_a_task_that_cannot_be_asked_for_is_not_asked_for_again() -> None:
+    def poll(tasks: Sequence[Task]) -> list[Task]:
+        if any(task.id == "lost" for task in tasks):
+            raise NotFound("There is no task lost.")
+        return [Task(task.id, "some", TaskState.SUCCEEDED) for task in tasks]
+
+    poller = Poller(poll, (0.001, 0.002))
+    with pytest.raises(NotFound):
+        poller.wait(Task("lost", "some", TaskState.RUNNING), Deadline(10))
+    assert poller.wait(Task("other", "some", TaskState.RUNNING), Deadline(10)).is_finished
 
 
 def test_a_poll_that_fails_ends_the_wait_of_all() -> None:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, Optional
 
-from .._errors import Ambiguous, InvalidRequest, Unsupported
+from .._errors import Ambiguous, InvalidRequest, NotFound, Unsupported
 from .._fields import shown_at
 from .._plan import VM, Change, Op, Plan, Step
-from .._task import Deadline, Task
+from .._task import Deadline, Poller, Task
 
 
 class Apply(str, Enum):
@@ -72,8 +72,9 @@ class Identity:
             row for row in rows if self.matches(row)
         ]
         if len(found) > 1:
+            places = ", ".join(f"{row['id']} on {row['node']}" if row.get("node") else row["id"] for row in found)
             raise Ambiguous(
-                f"{len(found)} VMs are named {self}.",
+                f"{len(found)} VMs are named {self}: {places}.",
                 advice="Address it by id.",
                 candidates=[{"id": row["id"], "node": row.get("node")} for row in found],
             )
@@ -98,6 +99,8 @@ class Backend(ABC):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
+        self.poller = Poller(self._tend_and_poll, self.poll_interval)
+        """Waits for tasks; all threads of a run share it."""
 
     @abstractmethod
     def list(self) -> list[VM]:
@@ -111,6 +114,30 @@ class Backend(ABC):
             ``pending`` as a dict of settings to the values that are in effect until the restart.
         :raises Ambiguous: the name fits several.
         """
+
+    def overview(self) -> Sequence[VM]:
+        """Every VM as a row, at the least cost: states may be some seconds old, and names not known yet (None).
+
+        Beside what ``list`` tells a row may have a ``type``: vm or container.
+        """
+        return self.list()
+
+    def add_facts(self, vm: VM, gather: Sequence[str]) -> None:
+        """Add to a row of ``overview`` what ``find`` would gather.
+
+        :raises NotFound: the VM is gone meanwhile.
+        """
+        found = self.find(Identity(id=vm["id"]), gather)
+        if found is None:
+            raise NotFound(f"VM {vm['name']} is gone.")
+        vm.update(found)
+
+    def node_addresses(self) -> Mapping[str, str | None]:
+        """The nodes, and the addresses at which they are reached.
+
+        :raises Unsupported: this backend has no nodes.
+        """
+        raise Unsupported(f"Backend {self.name} has no nodes.")
 
     def inquire(self, op: Op, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """What there is to know beside VMs: of the cluster, its nodes, its tasks.
@@ -142,6 +169,18 @@ class Backend(ABC):
 
     def tend(self, tasks: Sequence[Task]) -> None:  # noqa: B027 - most backends work on by themselves
         """Do what unfinished tasks need while they are waited for. Never called in check mode."""
+
+    def _tend_and_poll(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        self.tend(tasks)
+        return self.poll(tasks)
+
+    def absent_advice(self, identity: Identity) -> str:
+        """What to do when there is no such VM."""
+        return "Check the name, and that the task runs on the right host and backend."
+
+    def foreseen(self, plan: Plan) -> Plan:
+        """The plan with all in its ``after`` that this backend changes beside what was asked for."""
+        return plan
 
     def preflight(self, step: Step) -> None:  # noqa: B027 - a backend may have nothing to look at
         """Everything that would make the step fail and can be known by reading. Also runs in check mode."""

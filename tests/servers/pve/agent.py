@@ -105,6 +105,7 @@ def _interface(name: str, mac: str, addresses: list[str]) -> dict[str, Any]:
 def interfaces(call: Call) -> Any:
     guest = _up(call, "network-get-interfaces")
     rows = [_interface("lo", "00:00:00:00:00:00", ["127.0.0.1/8", "::1/128"])]
+    rows += [_interface(name, "02:42:00:00:00:01", found) for name, found in guest.interfaces.items()]
     addresses = list(guest.addresses)
     for key in sorted(key for key in guest.config if NET.fullmatch(key)):
         mac = call.cluster.contract.options(key, guest.config[key]).get("macaddr", "").lower()

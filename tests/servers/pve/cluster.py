@@ -224,7 +224,8 @@ def resources(call: Call) -> Answer:
     if wanted is None:
         rows += _pools(call)
     if wanted in (None, "vm"):
-        rows += [row for row in call.cluster.resources.guest_rows() if call.may(f"/vms/{row['vmid']}", "VM.Audit")]
+        guests = call.cluster.resources.guest_rows() + call.cluster.containers
+        rows += [row for row in guests if call.may(f"/vms/{row['vmid']}", "VM.Audit")]
     if wanted in (None, "node"):
         rows += [{**_node_row(call, node), "cgroup-mode": 2} for node in call.cluster.nodes.values()]
     if wanted in (None, "storage"):

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from .tasks import Plan
 
 # Writes that change nothing: a ticket, and questions to the guest agent.
 _HARMLESS = re.compile(r"/access/ticket|.*/agent/(ping|fsfreeze-status)")
+_NODE = re.compile(r"/api2/json/nodes/([^/?]+)")
 
 
 @dataclass(slots=True)
@@ -38,7 +41,8 @@ class Fault:
     """What goes wrong with requests that match.
 
     kind: "lost" (done, but the connection closes without an answer), "dropped" (closed before anything is done),
-    or a status such as 595, 596, 500, 503.
+    "none" (nothing but what then does), or a status such as 595, 596, 500, 503.
+    then: what happens after the request, before its answer.
     """
 
     kind: str | int
@@ -48,6 +52,7 @@ class Fault:
     rate: float = 1.0
     message: str = ""
     seconds: float = 0.0
+    then: Callable[[], None] | None = None
 
     def meant(self, request: Request) -> bool:
         path = request.target.partition("?")[0].removeprefix("/api2/json")
@@ -56,7 +61,10 @@ class Fault:
 
 
 class Front:
-    """Between the sockets and the API: latency, faults, read-only, the log."""
+    """Between the sockets and the API: latency, faults, read-only, the log.
+
+    most_at_once: how many requests were being answered at the same time, for each node and, as "", in all.
+    """
 
     def __init__(self, cluster: Cluster, latency: float, read_only: bool) -> None:
         self.cluster = cluster
@@ -65,8 +73,22 @@ class Front:
         self.faults: list[Fault] = []
         self.refused: list[str] = []
         self.log: list[Logged] = []
+        self.most_at_once: Counter[str] = Counter()
+        self._at_once: Counter[str] = Counter()
 
     def handle(self, request: Request) -> Reply:
+        node = _NODE.match(request.target)
+        places = ["", *([node[1]] if node else [])]
+        with self.cluster.lock:
+            self._at_once.update(places)
+            self.most_at_once |= self._at_once
+        try:
+            return self._handle(request)
+        finally:
+            with self.cluster.lock:
+                self._at_once.subtract(places)
+
+    def _handle(self, request: Request) -> Reply:
         with self.cluster.lock:
             fault = self._fault(request)
         pause = self.latency + (fault.seconds if fault else 0.0)
@@ -80,6 +102,8 @@ class Front:
             self.log.append(
                 Logged(request.method, path, params, status, request.connection, now, request.listener, spent)
             )
+        if fault and fault.then:
+            fault.then()
         return reply
 
     def _fault(self, request: Request) -> Fault | None:
@@ -117,7 +141,7 @@ class Faults:
     http: HttpsServer
 
     def fail_next(self, kind: str | int = "lost", **matching: Any) -> Fault:
-        """A fault for the next request that matches (method, path as a regular expression, times, message, seconds)."""
+        """A fault for the next request that matches: method, path as a regular expression; the rest as in Fault."""
         fault = Fault(kind, **matching)
         self.front.faults.append(fault)
         return fault

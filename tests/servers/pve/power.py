@@ -307,6 +307,8 @@ def _ha(call: Call, guest: Guest, kind: str, wanted: str) -> str:
 
     def note(_task: Task) -> None:
         assert guest.ha is not None
+        if guest.ha["state"] == "error":  # it stays so until an administrator disables it
+            return
         guest.ha["state"] = wanted
         cluster.clock.after(guest.ha_seconds, act)
 

@@ -10,7 +10,7 @@ from .auth import Caller
 from .cluster import observe
 from .options import DRIVE, default_boot, stored
 from .power import switch_on
-from .state import Cluster, Guest, Storage
+from .state import GIB, MIB, Cluster, Guest, Storage
 from .tasks import Task
 from .volumes import make_drive
 
@@ -61,6 +61,12 @@ class Seeding:
     def _typed(self, key: str, value: Any) -> Any:
         kind = self.state.contract.config.get(key, {}).get("type")
         return int(value) if kind in ("integer", "boolean") else str(value)
+
+    def add_container(self, vmid: int, name: str, node: str = "pve1", status: str = "running", **told: Any) -> None:
+        """A container, as the resource list tells it; nothing else knows of it."""
+        row = {"id": f"lxc/{vmid}", "type": "lxc", "vmid": vmid, "name": name, "node": node, "status": status}
+        usage = {"cpu": 0, "maxcpu": 1, "mem": 0, "maxmem": 512 * MIB, "disk": 0, "maxdisk": 8 * GIB, "uptime": 60}
+        self.state.containers.append({**row, **usage, "template": 0, **told})
 
     def add_storage(
         self, name: str, kind: str = "dir", *, shared: bool = False, nodes: tuple[str, ...] | None = None

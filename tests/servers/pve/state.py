@@ -91,7 +91,8 @@ class Guest:
     """A virtual machine. config is what runs (the lock among it), pending what waits for the next start.
 
     shutdown_seconds: how long the guest takes to switch itself off; None: nobody in it answers.
-    agent: running, absent or hung; it answers agent_seconds after the start.
+    agent: running, absent or hung; it answers agent_seconds after the start. addresses are those of its first NIC,
+    interfaces are what it has beside its NICs, such as bridges of containers.
     """
 
     vmid: int
@@ -109,6 +110,7 @@ class Guest:
     agent: str = "running"
     agent_seconds: float = 0.0
     addresses: list[str] = field(default_factory=lambda: ["192.0.2.50/24"])
+    interfaces: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     commands: dict[int, dict[str, Any]] = field(default_factory=dict)
     ha: dict[str, Any] | None = None
@@ -177,6 +179,7 @@ class Cluster:
         self.access = Access(self.new, self.clock.now)
         self.access.pool_of = self.pool_of
         self.quorum: bool | None = None  # None: as the nodes that are online say
+        self.containers: list[dict[str, Any]] = []  # as the resource list tells them; there is no more to them
         self.seen: dict[int, dict[str, Any]] = {}  # what the status daemons last told about each guest
         self.slow_errors = False
         self.cleanup_seconds = 0.0  # a start so soon after a stop meets the cleanup, which holds the file lock for 30 s

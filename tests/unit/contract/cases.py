@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.anyvirt.compute.plugins.module_utils._plan import Op
+from ansible_collections.anyvirt.compute.tests.unit.contract.site import NODE, STORAGE
 
 BASE = "base"
 """A stopped VM with one disk and one network card, which every case finds."""
-
-ELSEWHERE = "elsewhere"
-"""The node beside the one that the base VM is on."""
 
 INQUIRIES = {"cluster_info": Op.CLUSTER_INFO, "node_info": Op.NODE_INFO, "task_info": Op.TASK_INFO}
 """Modules that ask for more than VMs."""
@@ -32,6 +30,7 @@ CUT: Mapping[str, Any] = {"force": True, "shutdown_timeout": 0}
 TAKEN: Task = ("vm_snapshot", {"name": BASE, "snapshot": "first"})
 TAKEN_MEMORY: Task = ("vm_snapshot", {"name": BASE, "snapshot": "first", "memory": True})
 LATER: Task = ("vm_config", {"name": BASE, "memory": "128", "tags": ["later"], "description": "later"})
+SEED: Task = ("vm_config", {"name": BASE, "cloud_init": {"user": "me", "password": PASSWORD}})
 TEMPLATE: Task = ("vm_config", {"name": BASE, "template": True})
 
 
@@ -61,7 +60,8 @@ def power(state: str, wanted: str, *needs: Op, again: bool = True, **options: An
 
 def config(state: str = "stopped", first: tuple[Task, ...] = (), **options: Any) -> Case:
     named = {"tags", "description", "memory", "cores", "template", "disks", "nics", "boot_order", "cloud_init"}
-    settings = frozenset(named & {*options})
+    parts = {f"cloud_init.{part}" for part in options.get("cloud_init", {})}
+    settings = frozenset(named & {*options} | parts)
     return Case("vm_config", {"name": BASE, **options}, frozenset({Op.UPDATE}), state, first, settings)
 
 
@@ -91,7 +91,7 @@ NEW = {
     "tags": ["web", "a", "web"],
     "description": "made by a test",
     "disks": [{"size": "8MiB"}, {"slot": "scsi1", "size": "0.0625"}],
-    "nics": [{"network": "user", "mac": "52-54-00-aa-bb-cc"}, {}],
+    "nics": [{"mac": "52-54-00-aa-bb-cc"}, {}],
     "boot_order": ["scsi1", "net0"],
 }
 
@@ -104,6 +104,7 @@ CASES = {
         "vm",
         {
             "name": "new",
+            "disks": [{"size": "8MiB"}],
             "nics": [{}],
             "cloud_init": {"user": "me", "password": PASSWORD, "ip_config": [{"nic": "net0"}]},
         },
@@ -136,7 +137,12 @@ CASES = {
         absent=["net1", "virtio0", "tags", "description", "cdrom"],
     ),
     "config template": config(template=True),
-    "config seed": config(cloud_init={"user": "me", "password": PASSWORD, "user_data": USER_DATA}),
+    "config seed": config(cloud_init={"user": "me", "password": PASSWORD}),
+    "config seed data": config(cloud_init={"user": "me", "user_data": USER_DATA}),
+    "config seed changed": config(first=(SEED,), cloud_init={"user": "you", "password": NEW_PASSWORD}),
+    "config seed absent": config(first=(SEED,), absent=["cloud_init"]),
+    "config seed running": config("running", cloud_init={"user": "me"}),
+    "config seed taken back": config("running", first=(SEED,), absent=["cloud_init"]),
     "config running": config("running", tags=["a"], memory="128", cores=2),
     "config paused": config("paused", description="new", memory="128"),
     "config next boot": config("running", tags=["a"], memory="128", apply="next_boot"),
@@ -166,6 +172,7 @@ CASES = {
     "stop paused": power("paused", "stopped", Op.STOP, **CUT),
     "stop suspended": power("suspended", "stopped", Op.STOP, force=True),
     "restart": power("running", "restarted", Op.START, again=False, **CUT),
+    "restart paused": power("paused", "restarted", Op.START, again=False, **CUT),
     "restart stopped": power("stopped", "restarted", Op.START, again=False),
     "restart suspended": power("suspended", "restarted", Op.RESUME, Op.START, again=False, **CUT),
     "reset": power("running", "reset", Op.RESET, again=False),
@@ -266,16 +273,16 @@ CASES = {
         first=(TAKEN, ("vm_config", {"name": BASE, "memory": "128", "tags": ["later"], "description": "later"})),
         snapshot="first",
     ),
-    "clone to storage": clone(Op.CLONE_STORAGE, storage="local"),
+    "clone to storage": clone(Op.CLONE_STORAGE, storage=STORAGE),
     "clone running": clone(state="running"),
     # elsewhere
-    "migrate": Case("vm_migrate", {"name": BASE, "node": ELSEWHERE}, frozenset({Op.MIGRATE})),
+    "migrate": Case("vm_migrate", {"name": BASE, "node": NODE}, frozenset({Op.MIGRATE})),
     "migrate running": Case(
-        "vm_migrate", {"name": BASE, "node": ELSEWHERE}, frozenset({Op.MIGRATE, Op.MIGRATE_ONLINE}), "running"
+        "vm_migrate", {"name": BASE, "node": NODE}, frozenset({Op.MIGRATE, Op.MIGRATE_ONLINE}), "running"
     ),
     "migrate with disks": Case(
         "vm_migrate",
-        {"name": BASE, "node": ELSEWHERE, "with_local_disks": True},
+        {"name": BASE, "node": NODE, "with_local_disks": True},
         frozenset({Op.MIGRATE, Op.MIGRATE_LOCAL_DISKS}),
     ),
 }

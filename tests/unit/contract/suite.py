@@ -9,12 +9,12 @@ Modules are run for real, through their main(); nothing between the task and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
 
-from ansible_collections.anyvirt.compute.plugins.module_utils._backends.base import Backend, Capabilities
+from ansible_collections.anyvirt.compute.plugins.module_utils._backends.base import Apply, Backend, Capabilities
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.connect import connect
 from ansible_collections.anyvirt.compute.plugins.module_utils._plan import Op
 from ansible_collections.anyvirt.compute.tests.unit.contract.cases import (
@@ -29,6 +29,7 @@ from ansible_collections.anyvirt.compute.tests.unit.contract.cases import (
     Case,
 )
 from ansible_collections.anyvirt.compute.tests.unit.contract.harness import Answer, run
+from ansible_collections.anyvirt.compute.tests.unit.contract.site import UNKNOWN_ID, Site
 
 IN_STATE: dict[str, tuple[str, ...]] = {
     "stopped": (),
@@ -73,10 +74,17 @@ def agrees(foretold: Any, real: Any) -> bool:
 
 
 class BackendContract:
-    """Inherit it as ``Test...``, with the fixture ``connection`` and the three methods below."""
+    """Inherit it as ``Test...``, with the fixture ``connection``, the three methods below, and the backend's ``site``.
+
+    ``connection`` gives the options that reach a place with the base VM of the cases and no other, new for each test:
+    stopped, 64 MiB of memory, one core, a disk of 16 MiB in virtio0, a network card in net0, and no system in it.
+    """
 
     bad_names: ClassVar[tuple[str, ...]] = ("a/b", "../a", "..", "a,b", "a\nb", "a" * 300, "", " ", "-a")
     names_are_unique: ClassVar[bool]
+    site: ClassVar[Site] = Site()
+    refuses: ClassVar[Mapping[str, str]] = {}
+    """Cases that a rule of this backend's own forbids, with the kind of the failure."""
 
     def fingerprint(self, connection: Mapping[str, Any]) -> Any:
         """Everything that a task which only asks must leave as it is: state, processes, requests that write."""
@@ -102,9 +110,14 @@ class BackendContract:
     @pytest.fixture
     def ask(self, connection: Mapping[str, Any]) -> Any:
         def ask(module: str, check: bool = False, **options: Any) -> Answer:
-            return run(module, {**connection, **options}, check=check)
+            return run(module, {**connection, **self.site.fit(options)}, check=check)
 
         return ask
+
+    @pytest.fixture
+    def secrets(self, connection: Mapping[str, Any]) -> Sequence[str]:
+        """What no result may hold: those of the cases, and those that open the backend."""
+        return [*SECRETS, *(connection[name] for name in ("password", "token_secret") if name in connection)]
 
     def require(self, operations: set[Op] | frozenset[Op], settings: frozenset[str] = frozenset()) -> None:
         declared = self.backend_class().capabilities
@@ -121,29 +134,32 @@ class BackendContract:
             done = ask(module, **options)
             assert not done.failed, done.result
 
-    def is_declared(self, case: Case) -> bool:
-        declared = self.backend_class().capabilities
-        return case.needs <= declared.operations and case.settings <= set(declared.fields)
+    def refusal_of(self, which: str) -> str:
+        """The kind of failure with which this backend refuses a case; empty where it does what is asked."""
+        case, declared = CASES[which], self.backend_class().capabilities
+        if case.needs <= declared.operations and case.settings <= set(declared.fields):
+            return self.refuses.get(which, "")
+        return "unsupported"
 
-    def assert_refused(self, case: Case, ask: Any, connection: Mapping[str, Any]) -> None:
+    def assert_refused(self, case: Case, ask: Any, connection: Mapping[str, Any], kind: str = "unsupported") -> None:
         """In check mode and for real, and the backend is not touched."""
         before = self.fingerprint(connection)
         for check in (True, False):
             answer = ask(case.module, check=check, **case.options)
             assert answer.failed
-            assert (answer.result["kind"], answer.changed) == ("unsupported", False)
+            assert (answer.result["kind"], answer.changed) == (kind, False)
         assert self.fingerprint(connection) == before
 
     # --- predicted equals real, and once is enough
 
     @pytest.mark.parametrize("which", CASES)
     def test_check_mode_foretells_the_real_run_and_changes_nothing(
-        self, which: str, ask: Any, connection: Mapping[str, Any]
+        self, which: str, ask: Any, connection: Mapping[str, Any], secrets: Sequence[str]
     ) -> None:
         case = CASES[which]
         self.prepare(case, ask)
-        if not self.is_declared(case):
-            self.assert_refused(case, ask, connection)
+        if self.refusal_of(which):
+            self.assert_refused(case, ask, connection, self.refusal_of(which))
             return
         before = self.fingerprint(connection)
         foretold = ask(case.module, check=True, **case.options)
@@ -152,7 +168,7 @@ class BackendContract:
         for answer in (foretold, real):
             assert not answer.failed, answer.result
             assert answer.changed is True
-            assert not any(secret in answer.text for secret in SECRETS)
+            assert not any(secret in answer.text for secret in secrets)
         # a reset leaves no trace
         assert self.fingerprint(connection) != before or Op.RESET in case.needs
         self.assert_same(foretold, real)
@@ -181,8 +197,8 @@ class BackendContract:
     def test_the_result_is_what_is_read_afterwards(self, which: str, ask: Any, connection: Mapping[str, Any]) -> None:
         case = CASES[which]
         self.prepare(case, ask)
-        if not self.is_declared(case):
-            self.assert_refused(case, ask, connection)
+        if self.refusal_of(which):
+            self.assert_refused(case, ask, connection, self.refusal_of(which))
             return
         told = ask(case.module, **case.options)
         (read,) = ask("vm_info", name=told.vm["name"], gather=["config", "snapshots", "pending"]).result["vms"]
@@ -289,10 +305,13 @@ class BackendContract:
 
     # --- secrets
 
-    def test_secrets_are_in_no_result(self, ask: Any) -> None:
+    def test_secrets_are_in_no_result(self, ask: Any, secrets: Sequence[str]) -> None:
         self.require({Op.CREATE, Op.UPDATE, Op.START}, frozenset({"cloud_init", "cloud_init.password"}))
-        seed = {"user": "me", "password": PASSWORD, "user_data": USER_DATA}
-        other = {"user": "you", "password": NEW_PASSWORD, "user_data": USER_DATA + "# more\n"}
+        declared = self.backend_class().capabilities.fields
+        data, more = ({"user_data": text} for text in (USER_DATA, USER_DATA + "# more\n"))
+        has_data = "cloud_init.user_data" in declared
+        seed = {"user": "me", "password": PASSWORD, **(data if has_data else {})}
+        other = {"user": "you", "password": NEW_PASSWORD, **(more if has_data else {})}
         everything = ["config", "snapshots", "pending"]
         answers = [
             ask("vm", check=True, name="new", disks=[{"size": "8MiB"}], cloud_init=seed, state="started"),
@@ -308,10 +327,21 @@ class BackendContract:
             ask("vm_config", name="new", cloud_init=seed, apply="fail", description="x"),
         ]
         assert [answer.failed for answer in answers] == [False] * 5 + [True] + [False] * 2 + [True] * 2 + [False]
-        assert answers[3].result["pending"]
-        assert answers[4].result["vms"][0]["pending"]
+        waits = declared["cloud_init.user"] is Apply.RESTART
+        assert (bool(answers[3].result["pending"]), bool(answers[4].result["vms"][0]["pending"])) == (waits, waits)
         for answer in answers:
-            assert not [secret for secret in SECRETS if secret in answer.text], answer.result
+            assert not [secret for secret in secrets if secret in answer.text], answer.result
+
+    def test_what_is_empty_can_be_emptied_again(self, ask: Any, connection: Mapping[str, Any]) -> None:
+        before = self.fingerprint(connection)
+        for check in (True, False):
+            for options in (
+                {"description": "", "tags": []},
+                {"absent": ["description", "tags", "cdrom", "cloud_init", "net7"]},
+            ):
+                answer = ask("vm_config", check=check, name=BASE, **options)
+                assert (answer.failed, answer.changed) == (False, False), answer.result
+        assert self.fingerprint(connection) == before
 
     def test_a_secret_that_is_kept_changes_nothing(self, ask: Any) -> None:
         self.require({Op.UPDATE}, frozenset({"cloud_init", "cloud_init.password"}))
@@ -421,7 +451,7 @@ class BackendContract:
         ("module", "options"),
         [
             ("vm_config", {"name": "nobody", "memory": "64"}),
-            ("vm_config", {"id": "00000000-0000-0000-0000-000000000000", "memory": "64"}),
+            ("vm_config", {"id": UNKNOWN_ID, "memory": "64"}),
             ("vm_power", {"name": "nobody", "state": "started"}),
             ("vm_snapshot", {"name": "nobody", "snapshot": "first"}),
             ("vm_snapshot", {"name": BASE, "snapshot": "gone", "state": "reverted"}),
@@ -429,7 +459,7 @@ class BackendContract:
             ("vm_clone", {"source": "nobody", "name": "new"}),
             ("vm_clone", {"source": BASE, "name": "new", "snapshot": "gone"}),
             ("vm", {"name": "new", "clone_from": {"name": "nobody"}}),
-            ("vm", {"id": "00000000-0000-0000-0000-000000000000", "memory": "64"}),
+            ("vm", {"id": UNKNOWN_ID, "memory": "64"}),
             ("vm_config", {"name": BASE, "absent": ["nonsense"]}),
             ("task_wait", {"unlocked": ["nobody"]}),
         ],
@@ -449,6 +479,10 @@ class BackendContract:
         for check in (True, False):
             answer = ask("vm", check=check, name="nobody", state="absent")
             assert (answer.failed, answer.changed) == (False, False)
+            assert (answer.result["pending"], answer.result["restart_required"]) == ([], False)
+        for name in (BASE, BASE):
+            gone = ask("vm", name=name, state="absent")
+            assert (gone.result["pending"], gone.result["restart_required"]) == ([], False)
 
     def test_a_name_that_fits_several_is_never_guessed_at(self, ask: Any, connection: Mapping[str, Any]) -> None:
         if self.names_are_unique:

@@ -2,32 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A cluster for each test, and tasks that are run on it; the driver only waits less than for users."""
+"""A cluster for each test, and tasks that are run on it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import api, driver
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
 from ansible_collections.anyvirt.compute.tests.unit.contract.harness import Answer, run
+from ansible_collections.anyvirt.compute.tests.unit.proxmox.cluster import connection_to, hurry
 
 Ask = Callable[..., Answer]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short pauses between polls, and no options from outside."""
-    for name in [*os.environ]:
-        if name.startswith(("ANYVIRT_", "PROXMOX_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr(driver.ProxmoxBackend, "poll_interval", (0.02, 0.1))
-    monkeypatch.setattr(driver, "_SETTLE_TIME", 3.0)
-    monkeypatch.setattr(api, "READ_TIMEOUT", 3.0)
+    hurry(monkeypatch)
 
 
 @pytest.fixture
@@ -44,13 +37,7 @@ def server(version: str) -> Iterator[ProxmoxServer]:
 
 @pytest.fixture
 def connection(server: ProxmoxServer) -> dict[str, Any]:
-    return {
-        "backend": "proxmox",
-        "url": [server.url],
-        "token_id": server.token_id,
-        "token_secret": server.token_secret,
-        "ca_path": server.ca_path,
-    }
+    return connection_to(server)
 
 
 @pytest.fixture

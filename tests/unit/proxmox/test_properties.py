@@ -47,13 +47,12 @@ def test_there_are_recorded_configurations() -> None:
 def test_a_recorded_configuration_is_read_and_nothing_is_written_back(which: str) -> None:
     config = CONFIGS[which]
     settings = translation.settings_of(config)
-    write = translation.write_of(differences(settings, translation.settings_of(config)), config)
+    write = translation.write_of(tuple(differences(settings, translation.settings_of(config))), config)
     assert write == translation.Write()
     for key, value in config.items():
         if properties.format_of(key) is not None and str(value).strip():
             parsed = properties.parse(key, str(value))
             assert properties.parse(key, properties.build(key, parsed)) == parsed
-            assert properties.is_equal(key, value, properties.build(key, parsed))
 
 
 @pytest.mark.parametrize("which", CONFIGS)
@@ -76,12 +75,10 @@ def test_what_the_server_wrote_is_built_in_its_own_order(which: str) -> None:
         ("cpu", "host", "cputype=host"),
         ("vga", "std", "type=std"),
         ("startup", "1,up=30", "order=1,up=30"),
-        ("onboot", 1, "1"),
-        ("kvm", "0", "no"),
     ],
 )
-def test_equal_meaning_is_equal(key: str, one: Any, other: Any) -> None:
-    assert properties.is_equal(key, one, other)
+def test_equal_meaning_is_equal(key: str, one: str, other: str) -> None:
+    assert properties.parse(key, one) == properties.parse(key, other)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +88,10 @@ def test_equal_meaning_is_equal(key: str, one: Any, other: Any) -> None:
         ("net0", "virtio,tag=1", "virtio,tag=2"),
         ("net0", "virtio,rate=5", "virtio,rate=50"),
         ("scsi0", "local:1/a,ssd=1", "local:1/a"),
-        ("description", "Abc", "abc"),
-        ("agent", "1", None),
     ],
 )
-def test_other_meaning_is_not(key: str, one: Any, other: Any) -> None:
-    assert not properties.is_equal(key, one, other)
+def test_other_meaning_is_not(key: str, one: str, other: str) -> None:
+    assert properties.parse(key, one) != properties.parse(key, other)
 
 
 def test_numbers_stay_the_text_they_are() -> None:

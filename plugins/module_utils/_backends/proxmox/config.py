@@ -11,49 +11,18 @@ sub-options of a disk or NIC that have no word are in ``native`` too, under its 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
-from ..._errors import BackendError, InvalidRequest
+from ..._errors import InvalidRequest
 from ..._fields import disk_in_gib, natural
 from ..._plan import VM, Change
-from . import properties
+from . import properties, words
+from .words import DRIVE
 
-DRIVE = re.compile(r"(virtio|scsi|sata|ide)\d+")
 NIC = re.compile(r"net\d+")
-
-_PLAIN = {"name": "name", "description": "description", "cores": "cores", "sockets": "sockets"}
-_SUB_OPTION = {
-    "memory": ("memory", "current"),
-    "cpu_type": ("cpu", "cputype"),
-    "guest_agent": ("agent", "enabled"),
-    "boot_order": ("boot", "order"),
-}
-_NIC = {"network": "bridge", "model": "model", "mac": "macaddr", "vlan": "tag", "connected": "link_down"}
-_CLOUD_INIT = {
-    "user": "ciuser",
-    "password": "cipassword",
-    "nameservers": "nameserver",
-    "search_domains": "searchdomain",
-}
-_IP = {"ip": "ip", "gateway": "gw", "ip6": "ip6", "gateway6": "gw6"}
-_MASK = "**********"
-
-_IDENTITY = {
-    *("digest", "meta", "smbios1", "vmgenid", "lock", "parent", "snaptime", "snapstate", "vmstate", "template", "bios"),
-    *(
-        "runningmachine",
-        "runningcpu",
-        "running-nets-host-mtu",
-        "tags",
-        "sshkeys",
-        *_PLAIN.values(),
-        *_CLOUD_INIT.values(),
-    ),
-    *(key for key, _part in _SUB_OPTION.values()),
-}
 
 
 @dataclass
@@ -77,9 +46,8 @@ class Write:
 
 def settings_of(config: Mapping[str, Any]) -> VM:
     """The settings that a configuration has, devices by slot."""
-    settings: VM = {name: config[key] for name, key in _PLAIN.items() if key in config}
-    settings.setdefault("cores", 1)
-    settings.setdefault("sockets", 1)
+    told = {name: config[key] for name, key in words.PLAIN.items() if key in config}
+    settings: VM = {"description": "", "cores": 1, "sockets": 1, **told}
     settings["memory"] = int(properties.parse("memory", config.get("memory", "512"))["current"])
     settings["tags"] = tags_of(config.get("tags"))
     settings["firmware"] = "uefi" if config.get("bios") == "ovmf" else "bios"
@@ -95,11 +63,10 @@ def settings_of(config: Mapping[str, Any]) -> VM:
             settings["nics"][key], native[key] = _nic_of(key, config[key])
         elif DRIVE.fullmatch(key):
             _drive_of(settings, native, key, config[key])
-        elif key not in _IDENTITY and not key.startswith(("unused", "ipconfig")):
-            native[key] = native_value(key, config[key])
-    cloud_init = _cloud_init_of(config)
-    if cloud_init or cloud_init_drive(config):
-        settings["cloud_init"] = cloud_init
+        elif key not in words.IDENTITY and words.stem_of(key) not in ("unused", *words.KEYS):
+            native[key] = words.without_words(key, words.native_value(key, config[key]))
+    if cloud_init_drive(config):
+        settings["cloud_init"] = _cloud_init_of(config)
     settings["native"] = {key: value for key, value in native.items() if value != {}}
     return settings
 
@@ -113,29 +80,12 @@ def boot_order_of(text: str) -> list[str]:
     return [slot for slot in order.split(";") if slot]
 
 
-def native_value(key: str, value: Any) -> Any:
-    """A value as it is compared: a property string as a dict, everything else as text."""
-    if isinstance(value, Mapping):
-        return {name: _text(one) for name, one in value.items()}
-    if properties.format_of(key) is None:
-        return _text(value)
-    try:
-        return properties.parse(key, _text(value))
-    except BackendError:
-        # a form that is newer than this
-        return _text(value)
-
-
-def _text(value: Any) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)
-
-
 def _nic_of(slot: str, text: str) -> tuple[dict[str, Any], dict[str, str]]:
     options = properties.parse(slot, text)
     nic: dict[str, Any] = {"slot": slot, "connected": options.pop("link_down", "0") != "1"}
     for name in ("network", "model", "mac"):
-        if _NIC[name] in options:
-            nic[name] = options.pop(_NIC[name])
+        if words.NIC[name] in options:
+            nic[name] = options.pop(words.NIC[name])
     if "tag" in options:
         nic["vlan"] = int(options.pop("tag"))
     return nic, options
@@ -177,13 +127,13 @@ def _cloud_init_of(config: Mapping[str, Any]) -> dict[str, Any]:
     if config.get("sshkeys"):
         found["ssh_keys"] = [key.strip() for key in unquote(config["sshkeys"]).splitlines() if key.strip()]
     for name in ("nameservers", "search_domains"):
-        if config.get(_CLOUD_INIT[name]):
-            found[name] = re.split(r"[,\s]+", config[_CLOUD_INIT[name]].strip())
+        if config.get(words.CLOUD_INIT[name]):
+            found[name] = re.split(r"[,\s]+", config[words.CLOUD_INIT[name]].strip())
     addresses = {}
     for key in config:
         if re.fullmatch(r"ipconfig\d+", key):
             slot, parts = key.replace("ipconfig", "net"), properties.parse(key, config[key])
-            addresses[slot] = {"nic": slot, **{name: parts[part] for name, part in _IP.items() if part in parts}}
+            addresses[slot] = {"nic": slot, **{name: parts[part] for name, part in words.IP.items() if part in parts}}
     if addresses:
         found["ip_config"] = addresses
     return found
@@ -192,7 +142,14 @@ def _cloud_init_of(config: Mapping[str, Any]) -> dict[str, Any]:
 # --- to Proxmox VE
 
 
-def write_of(changes: Iterable[Change], config: Mapping[str, Any]) -> Write:
+def stored_cloud_init(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the NICs of which nothing is said: they are not stored, and get their addresses by DHCP."""
+    told = {nic: entry for nic, entry in wanted.get("ip_config", {}).items() if len(entry) > 1}
+    others = {name: value for name, value in wanted.items() if name != "ip_config"}
+    return {**others, "ip_config": told} if told else others
+
+
+def write_of(changes: Sequence[Change], config: Mapping[str, Any]) -> Write:
     """What to send so that the changes come true.
 
     :param config: the configuration as it is now; empty for a guest that is to be made.
@@ -213,6 +170,8 @@ def write_of(changes: Iterable[Change], config: Mapping[str, Any]) -> Write:
             _write_native(write, change, config)
         elif name not in ("template", "node", "pool"):
             _write_plain(write, name, change.after, config)
+    if needs_drive(changes) and not cloud_init_drive(config):
+        _add_cloud_init_drive(write, changes, config)
     return write
 
 
@@ -230,17 +189,17 @@ def _options(write: Write, key: str, config: Mapping[str, Any]) -> dict[str, Any
 
 
 def _write_plain(write: Write, name: str, value: Any, config: Mapping[str, Any]) -> None:
-    if name in _PLAIN:
-        _set(write, _PLAIN[name], value)
+    if name in words.PLAIN:
+        _set(write, words.PLAIN[name], value)
     elif name == "tags":
         _set(write, "tags", ";".join(value or []))
     elif name == "firmware":
         write.values["bios"] = "ovmf" if value == "uefi" else "seabios"
     elif name == "boot_order":
         _set(write, "boot", f"order={';'.join(value)}" if value else "")
-    elif name in _SUB_OPTION:
-        key, part = _SUB_OPTION[name]
-        text = _text(value)
+    elif name in words.SUB_OPTION:
+        key, part = words.SUB_OPTION[name]
+        text = words.text_of(value)
         write.values[key] = properties.build(key, {**_options(write, key, config), part: text})
 
 
@@ -254,8 +213,8 @@ def _write_nic(write: Write, change: Change, config: Mapping[str, Any]) -> None:
     for name, value in wanted.items():
         if name == "connected":
             options["link_down"] = None if value else "1"
-        elif name in _NIC:
-            options[_NIC[name]] = value
+        elif name in words.NIC:
+            options[words.NIC[name]] = value
     write.values[slot] = properties.build(slot, options)
 
 
@@ -271,6 +230,8 @@ def _write_disk(write: Write, change: Change, config: Mapping[str, Any]) -> None
     disk = change.after
     if not disk.get("storage"):
         raise InvalidRequest(f"disk {slot}: backend proxmox needs the storage of a new disk.")
+    if not disk.get("source") and "size" not in disk:
+        raise InvalidRequest(f"disk {slot}: a new disk needs a size or a source.")
     options = {"format": disk.get("format")}
     if disk.get("source"):
         options.update(file=f"{disk['storage']}:0", **{"import-from": disk["source"]})
@@ -298,6 +259,11 @@ def _write_cdrom(write: Write, change: Change, config: Mapping[str, Any]) -> Non
 def _write_cloud_init(write: Write, change: Change, config: Mapping[str, Any]) -> None:
     write.cloud_init = True
     whole = len(change.path) == 1
+    if whole and change.after is None:
+        # with the password, which is never read
+        write.delete += [key for key in config if words.KEYS.get(words.stem_of(key), "").startswith("cloud_init.")]
+        write.delete.append(cloud_init_drive(config))
+        return
     before = change.before if whole else {change.path[1]: change.before}
     after = change.after if whole else {change.path[1]: change.after}
     for name in {*(before or {}), *(after or {})}:
@@ -308,16 +274,16 @@ def _write_cloud_init(write: Write, change: Change, config: Mapping[str, Any]) -
         elif name == "ip_config":
             _write_addresses(write, (before or {}).get(name) or {}, value or {})
         elif name in ("nameservers", "search_domains"):
-            _set(write, _CLOUD_INIT[name], " ".join(value or []))
-        elif name in _CLOUD_INIT:
-            _set(write, _CLOUD_INIT[name], value)
+            _set(write, words.CLOUD_INIT[name], " ".join(value or []))
+        elif name in words.CLOUD_INIT:
+            _set(write, words.CLOUD_INIT[name], value)
 
 
 def _write_addresses(write: Write, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     for slot in {*before, *after}:
         wanted = after.get(slot, {})
         key = slot.replace("net", "ipconfig")
-        _set(write, key, properties.build(key, {part: wanted.get(name) for name, part in _IP.items()}))
+        _set(write, key, properties.build(key, {part: wanted.get(name) for name, part in words.IP.items()}))
 
 
 def _write_native(write: Write, change: Change, config: Mapping[str, Any]) -> None:
@@ -331,9 +297,25 @@ def _write_native(write: Write, change: Change, config: Mapping[str, Any]) -> No
             write.values[key] = value
 
 
-def shared_storage(changes: Sequence[Change], config: Mapping[str, Any]) -> str:
-    """Where a guest's small volumes go: to the storage of its first disk."""
-    disks = dict(settings_of(config)["disks"])
+def needs_drive(changes: Sequence[Change]) -> bool:
+    """Whether the guest gets its first cloud-init settings, and so a drive to read them from."""
+    return any(change.path == ("cloud_init",) and change.before is None for change in changes)
+
+
+def _add_cloud_init_drive(write: Write, changes: Sequence[Change], config: Mapping[str, Any]) -> None:
+    free = [slot for slot in ("ide2", "ide0", "ide1", "ide3") if slot not in config and slot not in write.values]
+    if not free:
+        raise InvalidRequest("cloud_init needs a drive, and no IDE slot is free.")
+    write.values[free[0]] = f"{shared_storage(changes, settings_of(config)['disks'])}:cloudinit"
+
+
+def shared_storage(changes: Sequence[Change], disks: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where a guest's small volumes go: to the storage of its first disk.
+
+    :param disks: those that it has, before the changes.
+    :raises InvalidRequest: no disk has a storage.
+    """
+    disks = dict(disks)
     for change in changes:
         if change.setting == "disks" and change.after:
             disks[change.path[1]] = change.after

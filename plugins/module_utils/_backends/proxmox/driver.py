@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from ..._errors import Conflict, InvalidRequest, NotFound, PermissionDenied, TransportError, Unsupported
-from ..._plan import VM, Change, Op, Plan, Step, differences
+from ..._errors import BackendError, Conflict, InvalidRequest, NotFound, PermissionDenied, TransportError
+from ..._plan import VM, Change, Op, Plan, Step
 from ..._task import Deadline, Task, TaskState
 from ..base import Apply, Backend, Capabilities, Identity
 from . import config as translation
 from . import tasks as upids
 from .api import Api
+from .foresight import after_all, is_plugged, waiting
+from .words import is_live, native_settings
 
 _LIVE = ("name", "description", "tags", "template")
 _LIVE_PARTS = ("disks", "disks.slot", "disks.size", "nics", "nics.slot", "nics.connected", "cdrom.image")
@@ -35,8 +39,6 @@ CAPABILITIES = Capabilities(
         **dict.fromkeys(_NEVER, Apply.NEVER),
     },
 )
-
-_SNAPSHOT_NAME = re.compile(r"(?!(?:current|pending)$)[A-Za-z][A-Za-z0-9_-]{1,39}")
 
 _SETTLE_TIME, _HA_TIME = 15.0, 120.0
 
@@ -57,7 +59,9 @@ class ProxmoxBackend(Backend):
         self.api = Api(options)
         self._nodes: dict[str, str] = {}
         self._listed: Sequence[VM] = ()
-        self._seen: dict[str, VM] = {}
+        self._seen: dict[str, list[VM]] = {}
+        self.in_error: set[str] = set()
+        """VMs that HA has given up."""
         self._used: set[str] = set()
         self.made: dict[str, str] = {}
         """Ids of the VMs that this run made, by name."""
@@ -91,14 +95,14 @@ class ProxmoxBackend(Backend):
         """
         rows = self.api.get("cluster", "resources")
         guests = {str(row["vmid"]): row for row in rows if row.get("type") == "qemu"}
-        nodes = [row["node"] for row in rows if row.get("type") == "node" and row.get("status") == "online"]
-        found = [
-            self._row(node, guest, guests.get(str(guest["vmid"]), {}))
-            for node in sorted(nodes)
-            for guest in self.api.get("nodes", node, "qemu", full=1)
-        ]
+        told = {}
+        for node in sorted(row["node"] for row in rows if row.get("type") == "node" and row.get("status") == "online"):
+            # it may have gone away since the cluster last looked
+            with suppress(TransportError):
+                told[node] = self.api.get("nodes", node, "qemu", full=1)
+        found = [self._row(node, guest, guests.get(str(guest["vmid"]), {})) for node in told for guest in told[node]]
         known = {vm["id"] for vm in found}
-        away = [row for vmid, row in guests.items() if row["node"] not in nodes and vmid not in known]
+        away = [row for vmid, row in guests.items() if row["node"] not in told and vmid not in known]
         return found + [self._row(row["node"], {**row, "status": "unknown"}, row) for row in away]
 
     def _row(self, node: str, guest: Mapping[str, Any], listed: Mapping[str, Any]) -> VM:
@@ -106,6 +110,8 @@ class ProxmoxBackend(Backend):
         self._nodes[vmid] = node
         if listed:
             self.pools[vmid] = listed.get("pool")
+        if "error" in (listed.get("hastate"), guest.get("ha", {}).get("state")):
+            self.in_error.add(vmid)
         return {
             "id": vmid,
             "name": guest.get("name") or f"VM {vmid}",
@@ -124,8 +130,11 @@ class ProxmoxBackend(Backend):
 
     def find(self, identity: Identity, gather: Sequence[str] = ()) -> VM | None:
         vm = self.locate(identity)
-        if vm is None:
-            return None
+        if vm is not None:
+            self.add_facts(vm, gather)
+        return vm
+
+    def add_facts(self, vm: VM, gather: Sequence[str]) -> None:
         if {"config", "pending"} & set(gather):
             self._add_settings(vm)
         if "pending" not in gather:
@@ -134,12 +143,28 @@ class ProxmoxBackend(Backend):
             vm["snapshots"] = self._snapshots(vm)
         if "agent" in gather:
             vm.update(self._agent_facts(vm))
-        return vm
+
+    def overview(self) -> Sequence[VM]:
+        from . import overview
+
+        return overview.rows(self.api)
+
+    def node_addresses(self) -> Mapping[str, str | None]:
+        from . import overview
+
+        return overview.node_addresses(self.api)
+
+    def absent_advice(self, identity: Identity) -> str:
+        hidden = "" if identity.name is None else " One that this user may not see (VM.Audit) looks the same."
+        return super().absent_advice(identity) + hidden
 
     def prefetch(self, identities: Sequence[Identity]) -> None:
         """All VMs of a few nodes cost less than a request for each of many VMs. What was just listed is used once."""
         if len(identities) > 1:
-            self._seen, self._used = {vm["id"]: vm for vm in self._listed or self._rows()}, set()
+            self._seen, self._used = {}, set()
+            for vm in self._listed or self._rows():
+                for word in {vm["id"], vm["name"]}:
+                    self._seen.setdefault(word, []).append(vm)
         self._listed = ()
 
     def settle_time_of(self, plan: Plan) -> float:
@@ -147,7 +172,8 @@ class ProxmoxBackend(Backend):
         return _HA_TIME if plan.before.get("ha") else _SETTLE_TIME
 
     def locate(self, identity: Identity) -> VM | None:
-        seen = identity.pick(list(self._seen.values()))
+        known = [vm for word in (identity.id, identity.name) if word for vm in self._seen.get(word, ())]
+        seen = identity.pick(list({vm["id"]: vm for vm in known}.values()))
         if seen is not None and seen["id"] not in self._used:
             self._used.add(seen["id"])
             return seen
@@ -196,9 +222,7 @@ class ProxmoxBackend(Backend):
         vm.update(translation.settings_of(next_boot))
         vm["pending"] = {}
         if vm["state"] in ("running", "paused"):
-            running = translation.settings_of(now)
-            found = differences(running, translation.settings_of(next_boot))
-            vm["pending"] = {".".join(change.path): change.before for change in found}
+            vm["pending"] = waiting(translation.settings_of(now), translation.settings_of(next_boot))
 
     def configurations(self, vm: VM) -> tuple[dict[str, Any], dict[str, Any]]:
         rows = self.api.get("nodes", vm["node"], "qemu", vm["id"], "pending")
@@ -231,7 +255,7 @@ class ProxmoxBackend(Backend):
     def _agent_facts(self, vm: VM) -> dict[str, Any]:
         from ..addresses import usable
 
-        if vm["state"] == "running":
+        if vm["state"] == "running" and vm.get("guest_agent", True):
             try:
                 told = self.api.get("nodes", vm["node"], "qemu", vm["id"], "agent", "network-get-interfaces")
                 interfaces = told["result"]
@@ -239,7 +263,7 @@ class ProxmoxBackend(Backend):
                     "agent": {"running": True, "interfaces": interfaces},
                     "addresses": usable(interfaces),
                 }
-            except (Conflict, NotFound, TransportError) as error:
+            except (BackendError, Conflict, NotFound, TransportError) as error:
                 return {"agent": {"running": False, "interfaces": [], "error": error.message}, "addresses": []}
         return {"agent": {"running": False, "interfaces": []}, "addresses": []}
 
@@ -258,7 +282,9 @@ class ProxmoxBackend(Backend):
         if "description" in result:
             result["description"] = result["description"].rstrip()
         if "native" in result:
-            result["native"] = {key: translation.native_value(key, value) for key, value in result["native"].items()}
+            result["native"] = native_settings(result["native"])
+        if "cloud_init" in result:
+            result["cloud_init"] = translation.stored_cloud_init(result["cloud_init"])
         return result
 
     def clone_of(self, source: VM, name: str) -> VM:
@@ -270,54 +296,29 @@ class ProxmoxBackend(Backend):
         }
         return clone
 
+    def foreseen(self, plan: Plan) -> Plan:
+        return replace(plan, after=after_all(plan)) if plan.changed else plan
+
+    def pending_after(self, plan: Plan) -> Sequence[str]:
+        """A cloud-init drive that was to go can be kept, and then nothing waits."""
+        pending = super().pending_after(plan)
+        goes = (plan.before.get("pending") or {}).get("cloud_init") is not None
+        return [name for name in pending if name != "cloud_init"] if goes and "cloud_init" in plan.after else pending
+
+    def apply_of(self, change: Change, vm: VM) -> Apply:
+        """The cloud-init drive itself comes and goes with a start; what is in it is changed at once."""
+        if change.setting == "disks" and not is_plugged(change.path[1]):
+            return Apply.RESTART
+        if change.path == ("cloud_init",) and None in (change.before, change.after):
+            return Apply.RESTART
+        if change.path == ("native",) and is_live(change.before or {}, change.after or {}):
+            return Apply.LIVE
+        return super().apply_of(change, vm)
+
     def preflight(self, step: Step) -> None:
-        if step.arguments.get("apply") == "next_boot" and step.vm.get("state") in ("running", "paused"):
-            raise Unsupported("Backend proxmox applies at once what it can: apply: next_boot is not possible.")
-        if step.op is Op.STOP and step.vm.get("state") == "suspended":
-            raise Unsupported("Proxmox VE does not give up the memory of a suspended VM.", advice="Resume it first.")
-        if step.op is Op.MIGRATE:
-            self._check_migration(step)
-        if step.op in (Op.CREATE, Op.UPDATE):
-            self._check_changes(step.arguments.get("changes") or tuple(differences({}, step.arguments["settings"])))
-        if step.op is Op.SNAPSHOT and not _SNAPSHOT_NAME.fullmatch(step.arguments["snapshot"]):
-            raise InvalidRequest(
-                f"{step.arguments['snapshot']!r} cannot be the name of a snapshot.",
-                advice="It has 2 to 40 letters, digits, - and _, begins with a letter, and is not current or pending.",
-            )
+        from .preflight import Preflight
 
-    def _check_changes(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            if change.path == ("template",) and change.before:
-                raise Unsupported("A template of Proxmox VE cannot become a VM again.", advice="Clone it.")
-            if change.path == ("native",) and change.after is None:
-                raise Unsupported("Backend proxmox cannot take away all native settings at once.")
-            if change.path == ("cdrom",) and change.after is not None and not change.after.get("slot"):
-                raise InvalidRequest("cdrom: it needs a slot.", advice="Such as slot: ide2.")
-        new_disks = (change for change in changes if change.path[0] == "disks" and len(change.path) == 2)
-        translation.write_of(new_disks, {})
-
-    def _check_migration(self, step: Step) -> None:
-        """What the cluster says beforehand. It does not look at the target that it is asked about."""
-        target, name = step.arguments["node"], step.vm["name"]
-        if step.vm["state"] in ("running", "paused") and not step.arguments["online"]:
-            raise Conflict(f"VM {name} is {step.vm['state']}.", advice="Stop it first, or leave out online: false.")
-        told = self.api.get("nodes", self.node_of(step.vm), "qemu", step.vm["id"], "migrate", target=target)
-        online = {row["node"]: row.get("status") == "online" for row in self.api.get("nodes")}
-        if not online.get(target):
-            known = ", ".join(sorted(node for node, is_up in online.items() if is_up))
-            raise NotFound(f"Node {target} is not in the cluster, or not online.", advice=f"These are: {known}.")
-        reasons = told.get("not_allowed_nodes", {}).get(target) or {}
-        if reasons:
-            raise Conflict(f"VM {name} cannot migrate to {target}: {reasons}.", reasons=reasons)
-        if told.get("local_resources"):
-            raise Conflict(f"VM {name} cannot migrate: it uses local resources {', '.join(told['local_resources'])}.")
-        local = [disk["volid"] for disk in told.get("local_disks", ()) if not disk.get("cdrom")]
-        if step.arguments["online"] and local and not step.arguments["with_local_disks"]:
-            raise Conflict(
-                f"VM {name} runs and has local disks: {', '.join(local)}.",
-                advice="Use with_local_disks: true, which copies them, or stop it first.",
-                local_disks=local,
-            )
+        Preflight(self).check(step)
 
     # --- operations
 

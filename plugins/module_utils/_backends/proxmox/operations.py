@@ -12,12 +12,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import Conflict, InvalidRequest, NotFound, TransportError
 from ..._plan import VM, Change, Step, differences
-from ..._task import Deadline, Task, TaskState, wait_all
+from ..._task import Deadline, Task, TaskState
 from ..base import Identity
 from . import config as translation
 from . import tasks as upids
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _KINDS_OF_HA = {"qmstart": "hastart", "qmstop": "hastop", "qmshutdown": "hastop", "qmigrate": "hamigrate"}
 """The tasks that begin instead where a VM is managed by HA."""
+
+_TEXTS_ONLY = frozenset({"description", "name", "onboot", "protection", "tags"})
+"""Settings that touch no device. PUT has written them when it answers, so there is no task to wait for."""
 
 _CLAIMS = 10
 """How often a new id is tried when others take it first."""
@@ -88,7 +92,11 @@ class Operations:
     def _recent_tasks(self, node: str, vmid: str, kind: str, begun: float) -> Sequence[Mapping[str, Any]]:
         """The tasks that began at a moment of ours or later, by the server's clock, and that we do not know yet."""
         since = int(begun + self._api.clock_ahead) - 2
-        rows = self._api.get("nodes", node, "tasks", source="all", vmid=vmid, since=since, limit=20)
+        try:
+            rows = self._api.get("nodes", node, "tasks", source="all", vmid=vmid, since=since, limit=20)
+        except TransportError as error:
+            error.advice = f"It is not known whether task {kind} of VM {vmid} began: see the tasks of node {node}."
+            raise
         kinds = (kind, _KINDS_OF_HA.get(kind))
         return [row for row in rows if row["type"] in kinds and row["upid"] not in self._backend.begun]
 
@@ -103,16 +111,17 @@ class Operations:
         return Task(f"proxmox:{step.op.value}:{step.vm['id']}", "proxmox", TaskState.SUCCEEDED)
 
     def _wait(self, task: Task) -> Task:
-        return wait_all([task], self._backend.poll, self._deadline, self._backend.poll_interval)[0].require_success()
+        return self._backend.poller.wait(task, self._deadline).require_success()
 
     def create(self, step: Step) -> Task:
         settings = dict(step.arguments["settings"])
         node = settings.pop("node", None) or self._least_loaded_node()
         changes = tuple(differences({}, settings))
         write = translation.write_of(changes, {})
-        values = {**write.values, **self._small_volumes(settings, changes)}
-        mark = str(uuid.uuid4())
-        values["smbios1"] = f"uuid={mark}"
+        values, mark = dict(write.values), str(uuid.uuid4())
+        values["smbios1"] = ",".join(filter(None, [f"uuid={mark}", values.get("smbios1")]))
+        if settings.get("firmware") == "uefi":
+            values.setdefault("efidisk0", f"{translation.shared_storage(changes, {})}:1,efitype=4m")
         if settings.get("pool"):
             values["pool"] = settings["pool"]
 
@@ -127,16 +136,6 @@ class Operations:
             if settings.get("template"):
                 task = self._make_template(vm)
         return task
-
-    def _small_volumes(self, settings: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, str]:
-        values = {}
-        if settings.get("firmware") == "uefi" and "efidisk0" not in settings.get("native", {}):
-            values["efidisk0"] = f"{translation.shared_storage(changes, {})}:1,efitype=4m"
-        if "cloud_init" in settings:
-            taken = {*settings.get("disks", {}), (settings.get("cdrom") or {}).get("slot")}
-            slot = next(slot for slot in ("ide2", "ide0", "ide1", "ide3") if slot not in taken)
-            values[slot] = f"{translation.shared_storage(changes, {})}:cloudinit"
-        return values
 
     def _with_new_id(self, step: Step, node: str, begin: Callable[[str], Task]) -> Task:
         """Take the id that was asked for, or a free one; another run may take that first, then the next."""
@@ -189,6 +188,8 @@ class Operations:
         source = step.source or {}
         options: dict[str, Any] = {
             "name": step.vm["name"],
+            # of a snapshot only its own description is known
+            "description": source.get("description") or None if step.arguments.get("snapshot") else None,
             "full": int(not step.arguments.get("linked")),
             "snapname": step.arguments.get("snapshot"),
             "target": step.arguments.get("node"),
@@ -214,7 +215,7 @@ class Operations:
         changes = step.arguments["changes"]
         write, task = self._write_config(vm, changes)
         task = self._resize(vm, write) or task
-        if write.cloud_init and translation.cloud_init_drive(self._backend.configurations(vm)[1]):
+        if write.cloud_init and translation.cloud_init_drive(self._backend.configurations(vm)[0]):
             self._repeat(lambda: self._api.put(*self._path(vm), "cloudinit"))
         if any(change.path == ("template",) and change.after for change in changes):
             return self._make_template(vm)
@@ -244,15 +245,20 @@ class Operations:
         return write, self._wait(begun) if begun else None
 
     def _post_config(self, vm: VM, changes: Sequence[Change]) -> tuple[translation.Write, Task | None]:
-        known = self._backend.configurations(vm)[1]
-        write = translation.write_of(changes, known)
-        sent = {**write.values, "delete": ",".join(key for key in write.delete if key in known) or None}
-        if not write.values and not sent["delete"]:
+        now, known = self._backend.configurations(vm)
+        # a cloud-init drive that goes at the next start has its name until then, so it is kept rather than made anew
+        drive = translation.cloud_init_drive(now) if translation.needs_drive(changes) else ""
+        kept = {drive: now[drive]} if drive else {}
+        write = translation.write_of(changes, {**kept, **known})
+        delete = ",".join(key for key in write.delete if key in known)
+        sent = {**write.values, "delete": delete or None, "revert": ",".join(kept) or None}
+        if not write.values and not delete and not kept:
             return write, None
-        path = self._path(vm)
-        return write, self._send(
-            "qmconfig", path[1], vm["id"], lambda: self._api.post(*path, "config", digest=known.get("digest"), **sent)
-        )
+        path, sent["digest"] = self._path(vm), known.get("digest")
+        if _TEXTS_ONLY.issuperset([*write.values, *write.delete]):
+            self._repeat(lambda: self._api.put(*path, "config", **sent))
+            return write, None
+        return write, self._send("qmconfig", path[1], vm["id"], lambda: self._api.post(*path, "config", **sent))
 
     def _resize(self, vm: VM, write: translation.Write) -> Task | None:
         task = None
@@ -291,6 +297,9 @@ class Operations:
         return self._send(kind, path[1], vm["id"], lambda: self._api.post(*path, "status", word, **options))
 
     def start(self, step: Step) -> Task:
+        if step.vm.get("state") in ("running", "paused"):
+            # it was shut down just now
+            self._wait_stopped(step.vm)
         return self._power(step, "start", "qmstart")
 
     def shutdown(self, step: Step) -> Task:
@@ -301,10 +310,22 @@ class Operations:
         return self._power(step, "shutdown", "qmshutdown", timeout=patience, forceStop=int(force))
 
     def stop(self, step: Step) -> Task:
+        if step.vm.get("state") == "suspended":
+            # there is no other way to give up its memory: a stop leaves it, and only root may remove the lock
+            self._wait(self.resume(step))
         return self._power(step, "stop", "qmstop", **{"overrule-shutdown": 1})
 
     def restart(self, step: Step) -> Task:
-        return self._power(step, "reboot", "qmreboot", timeout=step.arguments["shutdown_timeout"])
+        """A reboot cannot cut the power of a guest that does not hear it, and so does not do with ``force``."""
+        patience = step.arguments["shutdown_timeout"]
+        if not step.arguments["force"]:
+            if step.vm["state"] == "paused":
+                self._wait(self.resume(step))
+            return self._power(step, "reboot", "qmreboot", timeout=patience)
+        awake = replace(step, vm={**step.vm, "state": "running"}) if step.vm["state"] == "suspended" else step
+        self._wait(self.shutdown(awake) if patience else self.stop(awake))
+        self._wait_stopped(step.vm)
+        return self._power(step, "start", "qmstart")
 
     def reset(self, step: Step) -> Task:
         return self._power(step, "reset", "qmreset")

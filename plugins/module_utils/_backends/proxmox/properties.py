@@ -126,12 +126,3 @@ def build(key: str, options: Mapping[str, Any]) -> str:
     elif form.default in left:
         parts.append(left.pop(form.default))
     return ",".join([*parts, *(f"{name}={left[name]}" for name in sorted(left))])
-
-
-def is_equal(key: str, one: Any, other: Any) -> bool:
-    """Whether two values of a configuration key mean the same to the server."""
-    if one is None or other is None:
-        return one is other
-    if format_of(key) is None:
-        return boolean(str(one)) == boolean(str(other))
-    return parse(key, str(one)) == parse(key, str(other))

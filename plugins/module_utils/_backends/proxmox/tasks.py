@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ..._errors import Error, InvalidRequest, NotFound
+from ..._errors import Error, InvalidRequest, NotFound, TransportError
 from ..._task import Task, TaskState
-from .api import Api
+from .api import NO_QUORUM, Api, lacks_quorum
 
 MANY = 4
 """From this many tasks on one list is asked for, instead of each one's status."""
@@ -38,46 +39,66 @@ def finished(upid: str, exit_text: str, log: Sequence[str] = ()) -> Task:
     if exit_text == "received interrupt":
         return Task(upid, "proxmox", TaskState.CANCELLED, error="The task was cancelled.")
     told = f" Its log ends: {' | '.join(log)}" if log else ""
-    return Task(upid, "proxmox", TaskState.FAILED, error=f"{exit_text}.{told}")
+    advice = f" {NO_QUORUM}" if lacks_quorum(exit_text) else ""
+    return Task(upid, "proxmox", TaskState.FAILED, error=f"{exit_text.rstrip('.')}.{advice}{told}")
 
 
 def poll(api: Api, tasks: Sequence[Task]) -> list[Task]:
-    """The present state of each task.
+    """The present state of each task. One that is known to have begun goes on as far as we know, with a warning, while
+    nobody can be asked: its id is worth more than the error.
 
     :raises NotFound: there is no such task, or it is no UPID.
+    :raises TransportError: nobody could be asked about a task that has not been seen yet.
     """
     listed: dict[str, Mapping[str, Any]] = {}
+    silent: dict[str, str] = {}
     if len(tasks) >= MANY:
-        listed = {row["upid"]: row for row in api.get("cluster", "tasks")}
-    return [_from_list(api, task, listed[task.id]) if task.id in listed else _ask(api, task) for task in tasks]
+        try:
+            listed = {row["upid"]: row for row in api.get("cluster", "tasks")}
+        except TransportError as error:
+            if any(task.state is TaskState.PENDING for task in tasks):
+                raise
+            silent = dict.fromkeys((node_of(task.id) for task in tasks), str(error))
+    return [_from_list(api, listed[task.id]) if task.id in listed else _ask(api, task, silent) for task in tasks]
 
 
-def _from_list(api: Api, task: Task, row: Mapping[str, Any]) -> Task:
+def _from_list(api: Api, row: Mapping[str, Any]) -> Task:
     if not row.get("endtime"):
-        return task
-    return _end(api, task, row.get("status") or "unexpected status")
+        return begun(row["upid"])
+    return _end(api, row["upid"], row.get("status") or "unexpected status")
 
 
-def _ask(api: Api, task: Task) -> Task:
+def _ask(api: Api, task: Task, silent: dict[str, str]) -> Task:
+    """
+    :param silent: the nodes that did not answer in this poll, and what was told of them; each is asked once.
+    """
     if not is_upid(task.id):
         raise NotFound(f"'{task.id}' is no task of Proxmox VE.", advice="It is what a module returned as task.id.")
-    try:
-        told = api.get("nodes", node_of(task.id), "tasks", task.id, "status")
-    except InvalidRequest as error:
-        raise NotFound(f"There is no task {task.id}: {error.message}", advice="Old tasks are forgotten.") from error
+    node, is_new = node_of(task.id), task.state is TaskState.PENDING
+    if node not in silent:
+        try:
+            told = (api.get if is_new else api.ask)("nodes", node, "tasks", task.id, "status")
+        except InvalidRequest as error:
+            raise NotFound(f"There is no such task: {error.message}", advice="Old tasks are forgotten.") from error
+        except TransportError as error:
+            if is_new:
+                raise
+            silent[node] = str(error)
+    if node in silent:
+        return replace(begun(task.id), warnings=(silent[node],))
     if told["status"] != "stopped":
-        return task
-    return _end(api, task, told.get("exitstatus") or "unexpected status")
+        return begun(task.id)
+    return _end(api, task.id, told.get("exitstatus") or "unexpected status")
 
 
-def _end(api: Api, task: Task, exit_text: str) -> Task:
-    return finished(task.id, exit_text, [] if exit_text == "OK" else log_end(api, task.id))
+def _end(api: Api, upid: str, exit_text: str) -> Task:
+    return finished(upid, exit_text, [] if exit_text == "OK" else log_end(api, upid))
 
 
 def log_end(api: Api, upid: str, lines: int = 5) -> list[str]:
     """The last lines of a task's log, without the one that repeats the exit text; empty where it cannot be read."""
     try:
-        rows = api.get("nodes", node_of(upid), "tasks", upid, "log", limit=500)
+        rows = api.ask("nodes", node_of(upid), "tasks", upid, "log", limit=500)
     except Error:
         return []
     texts = [row["t"] for row in sorted(rows, key=lambda row: row["n"]) if not row["t"].startswith("TASK ")]

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Every module, and beside that the playbook lifecycle.yml, on a test server for Proxmox VE that lives as long as this.
+
+set -eu
+
+collection=$ANSIBLE_COLLECTIONS_PATH/ansible_collections/anyvirt/compute
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"; kill $(jobs -p)' EXIT
+
+(
+  cd "$collection"
+  TMPDIR=$scratch exec python -m tests.servers.proxmox --nodes 3 --vms 0 --port 0 --task-seconds 0.1 >"$scratch/told"
+) &
+until grep -q '^ca_path:' "$scratch/told" 2>/dev/null; do
+  kill -0 $!
+  sleep 0.1
+done
+
+told() { sed -n "s/^$1: *//p" "$scratch/told"; }
+ANYVIRT_URL=$(told url | tr ' ' ',')
+ANYVIRT_TOKEN_ID=$(told token_id)
+ANYVIRT_TOKEN_SECRET=$(told token_secret)
+ANYVIRT_CA_PATH=$(told ca_path)
+export ANYVIRT_URL ANYVIRT_TOKEN_ID ANYVIRT_TOKEN_SECRET ANYVIRT_CA_PATH
+
+ansible-playbook anyvirt.compute.lifecycle -e backend=proxmox -e "@$collection/playbooks/vars/proxmox.yml" "$@" \
+  >"$scratch/lifecycle" 2>&1 &
+ANSIBLE_ROLES_PATH=.. ansible-playbook steps.yml "$@"
+wait $! || failed=$?
+cat "$scratch/lifecycle"
+exit "${failed:-0}"
