@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .auth import Access, Caller
-from .clock import Clock
+from ..clock import Clock
 from .errors import ApiError, missing_config
 from .schema import Contract, contract
 from .tasks import Tasks

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .auth import Caller
-from .clock import Clock
+from ..clock import Clock
 from .errors import ApiError
 
 LOCK_SECONDS = 10.0

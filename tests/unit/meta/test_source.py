@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import pathlib
 import sys
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -20,11 +21,9 @@ EVERY_FILE = pytest.mark.parametrize("path", source.FILES, ids=source.name_of)
 LAYERS = [
     "modules",
     "inventory",
-    "plugin_utils._listing",
-    "plugin_utils._hosts",
-    "plugin_utils._host_address",
-    "plugin_utils._expressions",
-    "plugin_utils._options",
+    "filter",
+    "filter",
+    "plugin_utils",
     "module_utils._session",
     "module_utils._readiness",
     "module_utils._fleet",
@@ -49,10 +48,12 @@ LAYERS = [
 
 
 def layer_of(module: str) -> tuple[int, str]:
-    """Its place in LAYERS, and for a driver which."""
+    """Its place in LAYERS, and for what may import its like what that is: a driver, or plugin_utils."""
     parts = module.split(".")
-    if parts[0] in ("modules", "inventory"):
+    if parts[0] in ("modules", "inventory", "filter"):
         return LAYERS.index(parts[0]), ""
+    if parts[0] == "plugin_utils":
+        return LAYERS.index("plugin_utils"), "plugin_utils"
     if parts[:2] == ["module_utils", "_backends"] and parts[2] not in ("addresses", "base", "connect"):
         return LAYERS.index("a driver"), parts[2]
     return LAYERS.index(module), ""
@@ -143,6 +144,14 @@ def test_imports_go_down(path: pathlib.Path) -> None:
             assert other > me or (theirs and theirs == mine), f"{source.name_of(path)} imports {name}"
 
 
+def test_plugin_utils_are_no_tangle() -> None:
+    graph = {
+        f"plugin_utils.{path.stem}": [name for name, _ours in source.imports(path) if name.startswith("plugin_utils.")]
+        for path in (source.PLUGINS / "plugin_utils").glob("*.py")
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) == len(graph)
+
+
 @EVERY_FILE
 def test_what_is_imported_is_there_to_be_shipped(path: pathlib.Path) -> None:
     for name, ours in source.imports(path):
@@ -173,7 +182,7 @@ def test_every_package_is_one() -> None:
 
 @EVERY_FILE
 def test_nothing_is_imported_that_may_be_missing(path: pathlib.Path) -> None:
-    on_controller = path.parent.name in ("inventory", "plugin_utils")
+    on_controller = path.parent.name in ("inventory", "filter", "plugin_utils")
     there = ("ansible", "jinja2") if on_controller else ("ansible.module_utils", "ansible.plugins")
     for name, ours in source.imports(path):
         assert ours or name.partition(".")[0] in sys.stdlib_module_names or name.startswith(there), name
