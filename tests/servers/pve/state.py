@@ -12,8 +12,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .auth import Access, Caller
 from ..clock import Clock
+from .auth import Access, Caller
 from .errors import ApiError, missing_config
 from .schema import Contract, contract
 from .tasks import Tasks

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .auth import Caller
 from ..clock import Clock
+from .auth import Caller
 from .errors import ApiError
 
 LOCK_SECONDS = 10.0
