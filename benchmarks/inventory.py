@@ -24,7 +24,7 @@ CONSTRUCTED = {
 }
 
 
-def listed(directory: Path, name: str, source: Mapping[str, Any], runs: int) -> Run:
+def listed(directory: Path, name: str, source: Mapping[str, Any], runs: int, **environment: str) -> Run:
     """The medians of several ``ansible-inventory --list``."""
     path = directory / name
     path.write_text(json.dumps(source), encoding="utf-8")
@@ -32,8 +32,9 @@ def listed(directory: Path, name: str, source: Mapping[str, Any], runs: int) -> 
     plugins = {
         "ANSIBLE_INVENTORY_PLUGINS": str(ROOT / "benchmarks" / "plugins" / "inventory"),
         "ANSIBLE_INVENTORY_ENABLED": "minimal,auto",
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
     }
-    found = [run(command, **plugins) for _run in range(runs)]
+    found = [run(command, **plugins, **environment) for _run in range(runs)]
     return Run(*(statistics.median(getattr(one, part) for one in found) for part in ("wall", "cpu", "peak")))
 
 

@@ -112,6 +112,11 @@ def vm_list(call: Call) -> Answer:
     return Answer([live_row(cluster, guest, full) for guest in seen], ordered=False)
 
 
+@route("GET", "/nodes/{node}/lxc")
+def container_list(call: Call) -> Answer:
+    return Answer([row for row in call.cluster.containers if row["node"] == call.node], ordered=False)
+
+
 @route("GET", VM + "/status/current")
 def vm_status(call: Call) -> dict[str, Any]:
     guest = call.guest()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import api, driver
+from ansible_collections.anyvirt.compute.plugins.module_utils._task import Task, TaskState
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
 from ansible_collections.anyvirt.compute.tests.unit.proxmox.conftest import Ask
 
@@ -198,6 +199,16 @@ def test_a_task_that_was_never_seen_is_not_waited_for_in_vain(ask: Ask, server: 
     server.node_down("pve2", quorum=True)
     done = ask("task_wait", tasks=[task.upid])
     assert (done.failed, done.result["kind"]) == (True, "transport_error")
+
+
+def test_a_poll_asks_a_silent_node_once(server: ProxmoxServer, connection: dict[str, Any]) -> None:
+    """The tasks of other nodes do not wait for it, nor for more than one of its own."""
+    upids = [server.add_task("qmstart", 200, node=node).upid for node in ("pve2", "pve2", "pve1")]
+    server.fail_some(1.0, 595, path="/nodes/pve2/")
+    backend = driver.ProxmoxBackend({**connection, "validate_certs": True})
+    told = backend.poll([Task(upid, "proxmox", TaskState.RUNNING) for upid in upids])
+    assert [task.state for task in told] == [TaskState.RUNNING, TaskState.RUNNING, TaskState.SUCCEEDED]
+    assert [one.status for one in server.requests] == [595, 200]
 
 
 def test_a_task_goes_on_when_its_node_comes_back(ask: Ask, server: ProxmoxServer, vm: str) -> None:
