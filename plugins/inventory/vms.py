@@ -86,8 +86,8 @@ options:
   filters:
     description:
       - Only VMs for which all these Jinja expressions are true. They see the variables C(vm_*).
-      - One that needs no facts is looked at before facts are gathered. One that cannot be evaluated for some VM is an
-        error, for to leave the VM out would hide it.
+      - One that needs no facts is looked at before facts are gathered. One that needs them lets pass a VM whose facts
+        cannot be told. One that cannot be evaluated for some VM is an error, for to leave the VM out would hide it.
     type: list
     elements: str
     default: []
@@ -121,8 +121,9 @@ options:
       - The name of a VM's host.
       - With V(name) it is the name of the VM, with V(name_id) this and the id, such as C(web1_101). Anything else is a
         Jinja expression that sees the variables C(vm_*).
-      - Where several VMs would get the same name, each of them gets its id behind it. A VM without a name is C(vm-) and
-        its id.
+      - Where several VMs would get the same name, each of them gets its id behind it. So does one with a name that
+        Ansible has a meaning for, such as C(all) or C(localhost). A VM without a name is C(vm-) and its id. Where the
+        expression gives nothing, it is as with V(name).
     type: str
     default: name
   group_prefix:
@@ -277,7 +278,7 @@ from ..module_utils._errors import Error, InvalidRequest, TransportError
 from ..module_utils._plan import VM
 from ..plugin_utils import _expressions, _hosts
 from ..plugin_utils._host_address import AddressPolicy
-from ..plugin_utils._listing import gather_facts, is_wanted
+from ..plugin_utils._listing import gather_facts, is_wanted, lacks_facts
 from ..plugin_utils._options import SPEC, check_names, checked
 
 _ASKED = (
@@ -382,7 +383,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             vms = [vm for vm in backend.overview() if is_wanted(vm, options) and self._passes(vm, early)]
             if options["facts"]:
                 gather_facts(backend, vms, options)
-            vms = [vm for vm in vms if self._passes(vm, late)]
+                vms = [vm for vm in vms if lacks_facts(vm) or self._passes(vm, late)]
+            elif late:
+                raise InvalidRequest(
+                    f"filters: '{late[0]}' is about facts, and there are none without the option facts."
+                )
             self._tell_failures(vms)
             nodes = dict(backend.node_addresses()) if options["nodes"] else {}
         finally:
@@ -396,9 +401,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         variables = _hosts.variables_of(vm) if filters else {}
         for expression in filters:
             try:
-                if not boolean(self._compose(expression, variables), strict=False):
+                if not boolean(self._compose(expression, variables)):
                     return False
-            except AnsibleError as error:
+            except (AnsibleError, TypeError) as error:
                 raise InvalidRequest(f"filters: '{expression}' of VM {_hosts.plain_name(vm)}: {error}") from error
         return True
 
@@ -429,7 +434,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         hostname = self.options["hostname"]
         if hostname in builtin:
             return builtin[hostname](vm)
-        return str(self._compose(hostname, _hosts.variables_of(vm)))
+        found = self._compose(hostname, _hosts.variables_of(vm))
+        return _hosts.plain_name(vm) if found in (None, "") else str(found)
 
     def _add_host(self, inventory: InventoryData, name: str, vm: VM) -> None:
         inventory.add_host(name)

@@ -73,7 +73,7 @@ class AddressPolicy:
     def _fits(self, text: str) -> bool:
         address = _ip_address(text)
         if address is None:
-            return not self.networks  # a name
+            return not self.networks and text.lower().partition(".")[0] != "localhost"  # a name
         if address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast:
             return False
         return address.version in self.versions and (

@@ -26,6 +26,9 @@ FACT_VARIABLES = (
 )
 """Variables that a VM has only with facts."""
 
+RESERVED = ("all", "ungrouped", "localhost", "127.0.0.1", "::1")
+"""What Ansible means by these; a VM of such a name would take the place of all others, or of the controller."""
+
 
 def variables_of(vm: VM) -> dict[str, Any]:
     """``vm_`` and the word, for all that is known of a VM."""
@@ -36,11 +39,12 @@ def variables_of(vm: VM) -> dict[str, Any]:
 def host_names(vms: Sequence[VM], name_of: Callable[[VM], str]) -> list[str]:
     """A name for each VM. Those that would share one all get their ids too, so that none depends on the order."""
     names = [name_of(vm) for vm in vms]
-    # more than once where another VM has the very name that an id makes
-    while len(set(names)) < len(names):
-        times = Counter(names)
+    while True:
+        times = Counter([*names, *RESERVED])
+        if all(times[name] == 1 for name in names):
+            return names
+        # again where another VM has the very name that an id makes
         names = [name if times[name] == 1 else f"{name}_{vm['id']}" for name, vm in zip(names, vms)]
-    return names
 
 
 def plain_name(vm: VM) -> str:

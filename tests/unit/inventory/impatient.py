@@ -13,5 +13,5 @@ if __name__ == "__main__":
     init_plugin_loader()  # from here on collections can be imported
     from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import api
 
-    api.READ_TIMEOUT = 1.0
+    api.READ_TIMEOUT = api.FIRST_TIMEOUT = 1.0
     inventory.main()

@@ -29,6 +29,16 @@ LOOSE: dict[str, Any] = {
         "of_another": "plain",
         "address": "ansible_host",
         "name": "inventory_hostname",
+        "filtered": "vm_tags | map('regex_replace', '^', vm_node) | list",
+        "chosen": "(vm_tags | select('match', 'w') | list) is any",
+        "either": "vm_template | ternary(vm_name, vm_id)",
+        "looked_up": "lookup('ansible.builtin.vars', 'vm_node', default='none')",
+        "queried": "q('ansible.builtin.varnames', '^vm_n')",
+        "dict": "{'a': {'b': vm_id}}['a']",
+        "two": "vm_name }}{{ vm_id",
+        "loop": "[vm_nics | length, vm_memory] | map('int') | sum",
+        "number": 5,
+        "listed": ["vm_name"],
     },
     "groups": {
         "large": "vm_memory >= 1024",
@@ -67,12 +77,23 @@ def filled(server: ProxmoxServer) -> ProxmoxServer:
     return server
 
 
-@pytest.mark.parametrize("options", [LOOSE, STRICT], ids=["loose", "strict"])
+WITH_EXTRA_VARS: dict[str, Any] = {
+    "use_extra_vars": True,
+    "compose": {"plain": "vm_node", "given": "extra", "both": "vm_id ~ extra"},
+    "groups": {"large": "vm_memory >= 1024"},
+    "keyed_groups": [{"key": "vm_node", "prefix": "at"}, {"key": "extra"}],
+}
+
+
+@pytest.mark.parametrize("options", [LOOSE, STRICT, WITH_EXTRA_VARS], ids=["loose", "strict", "with extra vars"])
 def test_expressions_mean_what_they_mean_elsewhere(site: Site, filled: ProxmoxServer, options: dict[str, Any]) -> None:
     plain = {**reach(filled), "facts": ["config"]}
-    ours = site.list(site.source({**plain, **options}))
+    command = ["-m", "ansible", "inventory", "--list"]
+    if "use_extra_vars" in options:
+        command += ["-e", "extra=given", "-e", "vm_node=pve1"]
+    ours = site.run(command, site.source({**plain, **options}))
     stock = site.source({"plugin": "ansible.builtin.constructed", **options}, "stock.yml")
-    theirs = site.list(site.source(plain), stock)
+    theirs = site.run(command, site.source(plain), stock)
     assert ours.status == theirs.status == 0
     assert "Failed to parse" not in theirs.err
     assert ours.hosts == theirs.hosts
@@ -104,7 +125,7 @@ def test_strict_makes_errors_of_what_cannot_be_evaluated(
     assert "host db" in told.warned
 
 
-@pytest.mark.parametrize("filters", ["vm_disks | length > 0", "vm_name >", "vm_memory > 'x'"])
+@pytest.mark.parametrize("filters", ["vm_disks | length > 0", "vm_name >", "vm_memory > 'x'", "vm_name"])
 def test_a_filter_that_cannot_be_evaluated_is_an_error(site: Site, filled: ProxmoxServer, filters: str) -> None:
     told = site.list(site.source({**reach(filled), "filters": [filters]}))
     assert (told.status, told.out) == (1, "")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.anyvirt.compute.plugins.inventory.vms import InventoryModule
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
 from ansible_collections.anyvirt.compute.tests.unit.contract.harness import run
 from ansible_collections.anyvirt.compute.tests.unit.inventory.command import Site, reach
@@ -74,6 +75,21 @@ def test_wrong_options_are_errors(site: Site, one: ProxmoxServer, options: dict[
     assert [word for word in words if word not in told.warned] == [], told.err
     assert "Traceback" not in told.err
     assert one.token_secret not in told.err
+
+
+def test_a_play_does_not_begin_without_its_hosts(site: Site, one: ProxmoxServer) -> None:
+    source = site.source({**reach(one), "token_secret": "wrong"})
+    told = site.run(["-m", "ansible", "adhoc", "all", "-m", "ping"], source)
+    assert (told.status, told.out) == (1, "")
+    assert "401" in told.warned
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ours"), [("vms.yml", True), ("lab.vms.yaml", True), ("hosts.yml", False), ("vms.json", False)]
+)
+def test_only_files_with_its_name_are_read(site: Site, name: str, is_ours: bool) -> None:
+    assert InventoryModule().verify_file(str(site.source({}, name))) is is_ours
+    assert not InventoryModule().verify_file(str(site.path / "away" / name))
 
 
 def test_a_file_for_another_plugin_is_left_to_it(site: Site) -> None:

@@ -52,6 +52,12 @@ def test_names_are_unique_and_do_not_depend_on_the_order(found: list[VM], random
         assert len(namesakes) < 2 or names[one["id"]].endswith(f"_{one['id']}")
 
 
+def test_no_vm_takes_the_place_of_what_ansible_knows() -> None:
+    found = [vm(id=str(number), name=name) for number, name in enumerate(("all", "localhost", "127.0.0.1", "web"))]
+    assert _hosts.host_names(found, _hosts.plain_name) == ["all_0", "localhost_1", "127.0.0.1_2", "web"]
+    assert [policy({}).address_of(one) for one in found] == ["all", None, None, "web"]
+
+
 def test_hosts_are_in_a_natural_order() -> None:
     found = [vm(id=str(number), name=name) for number, name in ((9, "web10"), (10, "web2"), (100, None), (99, "web2"))]
     assert [one["id"] for one in _hosts.in_order(found)] == ["100", "10", "99", "9"]

@@ -23,6 +23,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver.ProxmoxBackend, "poll_interval", (0.02, 0.1))
     monkeypatch.setattr(driver, "_SETTLE_TIME", 3.0)
     monkeypatch.setattr(api, "READ_TIMEOUT", 3.0)
+    monkeypatch.setattr(api, "FIRST_TIMEOUT", 3.0)
 
 
 def connection_to(server: ProxmoxServer) -> dict[str, Any]:

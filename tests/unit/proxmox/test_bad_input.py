@@ -28,6 +28,7 @@ Refused = Callable[..., Answer]
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "READ_TIMEOUT", 1.0)
+    monkeypatch.setattr(api, "FIRST_TIMEOUT", 1.0)
 
 
 @pytest.fixture(autouse=True)

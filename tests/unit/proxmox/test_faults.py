@@ -21,6 +21,7 @@ from ansible_collections.anyvirt.compute.tests.unit.proxmox.conftest import Ask
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "READ_TIMEOUT", 1.0)
+    monkeypatch.setattr(api, "FIRST_TIMEOUT", 1.0)
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_a_server_whose_clock_is_wrong() -> None:
     """The time of the answers counts, not ours."""
     api = Api({"url": ["https://localhost"]})
 
-    api._note_time(SimpleNamespace(headers={"Date": "Fri, 01 Jan 2100 00:00:00 GMT"}))
+    api._note_answer(SimpleNamespace(headers={"Date": "Fri, 01 Jan 2100 00:00:00 GMT"}))
     assert api.clock_ahead > 3600
 
 

@@ -57,6 +57,7 @@ def script(path: pathlib.Path, text: str) -> None:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "READ_TIMEOUT", 1.0)
+    monkeypatch.setattr(api, "FIRST_TIMEOUT", 1.0)
 
 
 @pytest.fixture(params=["local", "openssh"])

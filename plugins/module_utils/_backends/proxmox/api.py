@@ -15,6 +15,7 @@ import time
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import mktime_tz, parsedate_tz
+from itertools import chain, repeat
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -34,7 +35,8 @@ from . import commands
 
 DEFAULT_PORT = 8006
 CONNECTIONS = 16
-READ_TIMEOUT = 30.0
+READ_TIMEOUT, FIRST_TIMEOUT = 30.0, 5.0
+"""For how long a lost answer is asked for again; before anything has answered it is rather the url that is wrong."""
 TRANSIENT = (595, 596, 597, 599, 502, 503, 504)
 """Statuses of a node that could not be asked. Of a write they leave open whether it was done."""
 _QUORUM_LOST = "no quorum|'/etc/pve/.*Permission denied"
@@ -53,6 +55,7 @@ class Api:
         self._endpoints = list(options.get("url") or [])
         self._connection: Any = None
         self._connecting = threading.Lock()
+        self._has_answered = False
         self.clock_ahead = 0.0
         """Seconds that the server's clock is ahead of ours, as its last answer said."""
 
@@ -60,7 +63,7 @@ class Api:
         """What the server tells.
 
         :raises NotFound: there is no such guest, snapshot or storage.
-        :raises TransportError: no endpoint answered within half a minute.
+        :raises TransportError: no endpoint answered within half a minute, or none has ever within some seconds.
         """
         return self._read(path, params, is_poll=False)
 
@@ -73,7 +76,7 @@ class Api:
 
     def _read(self, path: tuple[object, ...], params: Mapping[str, Any], is_poll: bool) -> Any:
         lost: TransportError | None = None
-        for _turn in Deadline(READ_TIMEOUT).intervals(0.2 + random.random() / 10, 2.0):
+        for _turn in self._attempts():
             used = self._connection
             try:
                 return self._request("get", path, params)
@@ -83,6 +86,11 @@ class Api:
                 if is_poll and "code" in error.facts:
                     break
         raise lost or TransportError("No endpoint answered.")
+
+    def _attempts(self) -> Iterator[None]:
+        """At least one for each endpoint: the wait for the first one may take longer than there is time."""
+        deadline = Deadline(READ_TIMEOUT if self._has_answered else FIRST_TIMEOUT)
+        return chain(deadline.intervals(0.2 + random.random() / 10, 2.0), repeat(None, len(self._endpoints) - 1))
 
     def post(self, *path: object, **data: Any) -> Any:
         return self._request("post", path, data)
@@ -172,7 +180,7 @@ class Api:
             **self._credentials(),
         )
         _limit_connections(connection, requests)
-        connection._store["session"].hooks["response"].append(self._note_time)
+        connection._store["session"].hooks["response"].append(self._note_answer)
         return connection
 
     def _address(self) -> tuple[str, int | None]:
@@ -207,7 +215,8 @@ class Api:
                 ) from error
         return path
 
-    def _note_time(self, response: Any, **_options: Any) -> None:
+    def _note_answer(self, response: Any, **_options: Any) -> None:
+        self._has_answered = True
         told = parsedate_tz(response.headers.get("Date", ""))
         if told:
             self.clock_ahead = mktime_tz(told) - time.time()
