@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
-import proxmoxer.backends.https  # noqa: F401
+import importlib
+
 from ansible.module_utils.basic import AnsibleModule
 
 
 def main() -> None:
+    importlib.import_module("proxmoxer.backends.https")
     AnsibleModule(argument_spec={}).exit_json(changed=False)
 
 

@@ -66,7 +66,7 @@ def create_drive(call: Call) -> Steps:
     if len(used) >= MAX_DRIVES:
         raise refused(f"the vm[uuid:{vm['uuid']}] has {MAX_DRIVES} cdroms already")
     yield None
-    number = next(i for i in range(MAX_DRIVES) if i not in used)
+    number = min({*range(MAX_DRIVES)} - {*used})
     drive = cloud.add(
         "VmCdRom", name=call.params["name"], description=call.params.get("description"), vmInstanceUuid=vm["uuid"],
         deviceId=number, protocol=None,

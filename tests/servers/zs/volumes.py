@@ -70,7 +70,7 @@ def attach(call: Call) -> Steps:
     _check_vm(vm, "VM.1005")
     yield None
     used = {other["deviceId"] for other in cloud.rows("Volume", vmInstanceUuid=vm["uuid"])}
-    volume.update(vmInstanceUuid=vm["uuid"], deviceId=next(i for i in range(1, 100) if i not in used), status="Ready")
+    volume.update(vmInstanceUuid=vm["uuid"], deviceId=min({*range(1, 100)} - used), status="Ready")
     volume["lastAttachDate"] = cloud.stamp()
     cloud.touch(volume)
     return _answer(cloud, volume)

@@ -17,7 +17,7 @@ from .routes import Call, handles
 from .rows import views
 
 _WORDS = ("not in", "not like", "is not null", "is null", "order by", "return with", r"\w[\w.]*", r"-?\d+")
-_SIGNS = ("!=", ">=", "<=", "[=<>(),]")
+_SIGNS = ("!=", ">=", "<=", "[=<>(),;]")
 _TOKEN = re.compile(rf"""\s*(?:'([^']*)'|"([^"]*)"|({"|".join([*_WORDS, *_SIGNS])}))""")
 _OPERATORS = {
     "in": "?=",

@@ -132,6 +132,7 @@ def play(tmp_path: pathlib.Path) -> Play:
             [sys.executable, "-m", "ansible", "playbook", str(file), *options],
             env={**environment, **reach},
             text=True,
+            check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

@@ -97,6 +97,7 @@ class Site:
             [sys.executable, *command, *named],
             env={**self.environment, **environment},
             cwd=self.path,
+            check=False,
             text=True,
             capture_output=True,
             timeout=120,

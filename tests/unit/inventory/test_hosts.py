@@ -107,8 +107,8 @@ def test_a_filter_may_look_at_facts(site: Site, mixed: ProxmoxServer) -> None:
     filters = ["vm_state != 'paused'", "vm_cloud_init is defined"]
     told = site.hosts({**reach(mixed), "facts": ["config"], "filters": filters})
     assert set(told.hosts) == {"off", "dhcp"}
-    assert sorted(asked(mixed))[1:] == [f"/nodes/pve{node}/qemu/{vmid}/pending" for node, vmid in
-                                       ((1, 100), (1, 101), (2, 102), (2, 103))]  # fmt: skip
+    ids = ((1, 100), (1, 101), (2, 102), (2, 103))
+    assert sorted(asked(mixed))[1:] == [f"/nodes/pve{node}/qemu/{vmid}/pending" for node, vmid in ids]
 
 
 # --- addresses

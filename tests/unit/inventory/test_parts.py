@@ -47,7 +47,7 @@ def test_names_are_unique_and_do_not_depend_on_the_order(found: list[VM], random
     random.shuffle(found)
     assert names == dict(zip((one["id"] for one in found), _hosts.host_names(found, _hosts.plain_name)))
     for one in found:
-        namesakes = [other for other in found if other["name"] == one["name"] is not None]
+        namesakes = [other for other in found if one["name"] is not None and other["name"] == one["name"]]
         assert names[one["id"]].startswith(_hosts.plain_name(one))
         assert len(namesakes) < 2 or names[one["id"]].endswith(f"_{one['id']}")
 
@@ -145,7 +145,8 @@ def test_addresses(options: dict[str, Any], address: str | None) -> None:
     assert policy(options).address_of(GUEST) == address
 
 
-def policy(options: dict[str, Any], facts: list[str] = FACTS) -> AddressPolicy:
+def policy(options: dict[str, Any], facts: list[str] | None = None) -> AddressPolicy:
+    facts = FACTS if facts is None else facts
     return AddressPolicy.of(checked({**REACH, "facts": facts, "host_address": options})["host_address"], facts)
 
 

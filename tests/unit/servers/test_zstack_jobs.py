@@ -120,7 +120,7 @@ def test_long_job_is_cancelled_and_run_again() -> None:
         client, vm = Client(server), server.add_vm("web", host="host-1")["uuid"]
         data = f'{{"vmInstanceUuid": "{vm}"}}'
         answer = client("POST", "/longjobs", {"params": {"jobName": "APIMigrateVmMsg", "jobData": data}})
-        (row,) = client.query("longjobs")
+        row = client.query("longjobs")[0]
         assert (row["state"], server.vm(vm)["state"]) == ("Running", "Migrating")
         assert client("GET", f"/task-progresses/{row['apiId']}")["inventories"]
         path = f"/longjobs/{row['uuid']}/actions"

@@ -163,7 +163,7 @@ class ProxmoxBackend(Backend):
         if len(identities) > 1:
             self._seen, self._used = {}, set()
             for vm in self._listed or self._rows():
-                for word in {vm["id"], vm["name"]}:
+                for word in (vm["id"], vm["name"]):
                     self._seen.setdefault(word, []).append(vm)
         self._listed = ()
 
