@@ -132,9 +132,9 @@ class Tasks:
         self._acquire(task)
         return task.upid
 
-    def _new(self, caller: Caller, node: str, kind: str, ident: str, work: Step) -> Task:
+    def _new(self, caller: Caller, node: str, kind: str, ident: str, work: Step, age: float = 0.0) -> Task:
         self._pid += 1
-        now = self.clock.now()
+        now = self.clock.now() - age
         pstart = int((now - self._boot) * 100)
         upid = f"UPID:{node}:{self._pid:08X}:{pstart:08X}:{int(now):08X}:{kind}:{ident}:{caller.id}:"
         task = Task(upid, node, self._pid, pstart, int(now), kind, ident, caller, work)
@@ -150,8 +150,7 @@ class Tasks:
         self, caller: Caller, node: str, kind: str, ident: str, exitstatus: str = "OK", age: float = 0.0
     ) -> Task:
         """Put a finished task into the history."""
-        task = self._new(caller, node, kind, ident, lambda _task: None)
-        task.starttime = int(self.clock.now() - age)
+        task = self._new(caller, node, kind, ident, lambda _task: None, age)
         self._end(task, exitstatus)
         task.endtime = task.starttime
         return task

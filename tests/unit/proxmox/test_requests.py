@@ -50,3 +50,12 @@ def test_a_hundred_are_stopped_and_then_found_stopped(ask: Ask, many: ProxmoxSer
     again = ask("vm_power", **options)
     assert (again.failed, again.changed) == (False, False)
     assert len(many.requests) <= 5
+
+
+def test_hundreds_of_tasks_that_have_ended_are_told_by_a_list_of_each_node(ask: Ask, many: ProxmoxServer) -> None:
+    begun = [many.add_task("qmstart", 100 + number, node=f"pve{number % 4 + 1}").upid for number in range(300)]
+    done = ask("task_wait", **connection_to(many), tasks=begun)
+    assert not done.failed, done.result
+    assert [task["id"] for task in done.result["tasks"]] == begun
+    assert {task["state"] for task in done.result["tasks"]} == {"succeeded"}
+    assert len(many.requests) <= 5, [one.path for one in many.requests]

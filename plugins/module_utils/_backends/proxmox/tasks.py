@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,8 @@ from .api import NO_QUORUM, Api, lacks_quorum
 
 MANY = 4
 """From this many tasks on one list is asked for, instead of each one's status."""
+_ALL = 5000
+"""Where no limit is given a node tells 50."""
 
 
 def is_upid(text: str) -> bool:
@@ -59,7 +62,28 @@ def poll(api: Api, tasks: Sequence[Task]) -> list[Task]:
             if any(task.state is TaskState.PENDING for task in tasks):
                 raise
             silent = dict.fromkeys((node_of(task.id) for task in tasks), str(error))
+    missing = [task for task in tasks if task.id not in listed and is_upid(task.id)]
+    for node, times in Counter(node_of(task.id) for task in missing).items():
+        if times >= MANY and node not in silent:
+            listed.update(_of_node(api, node, min(_start_of(task.id) for task in missing)))
     return [_from_list(api, listed[task.id]) if task.id in listed else _ask(api, task, silent) for task in tasks]
+
+
+def _of_node(api: Api, node: str, since: int) -> dict[str, Mapping[str, Any]]:
+    """A node's own list, for the cluster's tells no more than 25 of those that have ended.
+
+    Empty where it cannot be asked: then each task is asked about, and whoever does so hears why.
+    """
+    try:
+        rows = api.ask("nodes", node, "tasks", source="all", since=since, limit=_ALL)
+    except TransportError:
+        return {}
+    return {row["upid"]: row for row in rows}
+
+
+def _start_of(upid: str) -> int:
+    """In seconds of the epoch, by the clock of its node."""
+    return int(upid.split(":")[4], 16)
 
 
 def _from_list(api: Api, row: Mapping[str, Any]) -> Task:
