@@ -10,6 +10,7 @@ import functools
 import itertools
 import pathlib
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -209,3 +210,10 @@ class HttpsServer:
     def close(self) -> None:
         for listener in self.listeners.values():
             listener.stop()
+
+
+def wait_for_the_end() -> None:
+    """Until an interrupt or SIGTERM, either of which lets the server clean up behind itself."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()

@@ -15,9 +15,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import secrets
-import threading
 
-from .http import HttpsServer
+from .http import HttpsServer, wait_for_the_end
 from .pve.cluster import Resources, observe
 from .pve.errors import ApiError
 from .pve.faults import Faults, Front, Logged, is_write
@@ -175,8 +174,7 @@ def main() -> None:
         print(f"username:     {server.username}")
         print(f"password:     {server.password}")
         print(f"ca_path:      {server.ca_path}", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        wait_for_the_end()
 
 
 if __name__ == "__main__":

@@ -15,11 +15,9 @@ By hand: python -m tests.servers.zstack --hosts 3 --vms 20 --port 8080
 from __future__ import annotations
 
 import argparse
-import contextlib
-import threading
 from typing import Any
 
-from .http import HttpsServer
+from .http import HttpsServer, wait_for_the_end
 from .zs.app import Entry
 from .zs.faults import Faults, Front, Logged
 from .zs.seeding import Seeding, basics, example
@@ -191,8 +189,7 @@ def main() -> None:
         print(f"access_key_id:     {server.access_key_id}")
         print(f"access_key_secret: {server.access_key_secret}")
         print(f"ca_path:           {server.ca_path if options.tls else ''}", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        wait_for_the_end()
 
 
 if __name__ == "__main__":
