@@ -202,8 +202,8 @@ class Session:
             return Outcome(plan, plan.after, self._predicted_pending(plan))
         with self._turn_of(plan):
             deadline = Deadline(self.params["timeout"])
-            with self.backend.exclusive(plan, deadline):
-                if self.backend.locks_locally:
+            with self.backend.exclusive(plan, deadline) as is_outdated:
+                if is_outdated:
                     plan = self._decide(identity, decide, gather)
                 tasks = self._carry_out(plan, deadline)
         for text in [*plan.warnings, *(warning for task in tasks for warning in task.warnings)]:
@@ -338,7 +338,7 @@ class Session:
                 if self.params.get("wait", True) or position < len(plan.steps) - 1:
                     tasks[-1] = self._finish(task, deadline)
         except Error as error:
-            error.changed = any(task.is_finished and task.error is None for task in tasks)
+            error.changed = error.changed or any(task.is_finished and task.error is None for task in tasks)
             raise
         return tasks
 

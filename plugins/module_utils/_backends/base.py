@@ -94,8 +94,6 @@ class Backend(ABC):
     """Whether new VMs get their ids from the backend alone."""
     places_clones: ClassVar[tuple[str, ...]] = ()
     """The settings that say where a clone shall be, and go along with the request to make it."""
-    locks_locally: ClassVar[bool] = False
-    """Whether ``exclusive`` shuts out other runs, so that a state read inside it stays true."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
@@ -186,13 +184,16 @@ class Backend(ABC):
         """Everything that would make the step fail and can be known by reading. Also runs in check mode."""
 
     @contextmanager
-    def exclusive(self, plan: Plan, deadline: Deadline) -> Iterator[None]:
-        """Keep other runs away from the VMs of a plan, where the backend itself does not."""
-        yield
+    def exclusive(self, plan: Plan, deadline: Deadline) -> Iterator[bool]:
+        """Keep other runs away from the VMs of a plan, where the backend itself does not.
+
+        Tells whether they may have changed something, so that the plan has to be made anew inside.
+        """
+        yield False
 
     def apply_of(self, change: Change, vm: VM) -> Apply:
-        """When this change of this VM takes effect."""
-        return self.capabilities.fields[change.setting]
+        """When this change of this VM takes effect; of a setting that the backend lacks, never."""
+        return self.capabilities.fields.get(change.setting, Apply.NEVER)
 
     def normal_settings(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Wanted settings as this backend stores them, so that they compare equal to what is read."""

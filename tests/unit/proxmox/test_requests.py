@@ -59,3 +59,14 @@ def test_hundreds_of_tasks_that_have_ended_are_told_by_a_list_of_each_node(ask: 
     assert [task["id"] for task in done.result["tasks"]] == begun
     assert {task["state"] for task in done.result["tasks"]} == {"succeeded"}
     assert len(many.requests) <= 5, [one.path for one in many.requests]
+
+
+def test_thirty_clones_take_thirty_ids_at_the_first_attempt(ask: Ask, many: ProxmoxServer) -> None:
+    many.add_vm(990, "golden", template=1, scsi0="shared:2,format=qcow2")
+    clones = [{"name": f"c{number}"} for number in range(30)]
+    many.forget()
+    done = ask("vm_clone", **connection_to(many), source="golden", clones=clones)
+    assert not done.failed, done.result
+    assert len(many.writes) == 30
+    lists = [one for one in many.requests if one.path.endswith(("/cluster/resources", "/qemu"))]
+    assert len([one for one in lists if one.method == "GET"]) <= 2 * 5

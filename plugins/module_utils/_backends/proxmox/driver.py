@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -40,6 +41,7 @@ CAPABILITIES = Capabilities(
     },
 )
 
+_MAKING = ("create", "clone")
 _SETTLE_TIME, _HA_TIME = 15.0, 120.0
 
 
@@ -63,6 +65,10 @@ class ProxmoxBackend(Backend):
         self.in_error: set[str] = set()
         """VMs that HA has given up."""
         self._used: set[str] = set()
+        self._missing: set[Identity] = set()
+        self._unnamed: set[str] = set()
+        """Guests that are being made: the name comes later than the rest."""
+        self._claiming, self._claimed = threading.Lock(), set[int]()
         self.made: dict[str, str] = {}
         """Ids of the VMs that this run made, by name."""
         self.pools: dict[str, str | None] = {}
@@ -103,6 +109,7 @@ class ProxmoxBackend(Backend):
         found = [self._row(node, guest, guests.get(str(guest["vmid"]), {})) for node in told for guest in told[node]]
         known = {vm["id"] for vm in found}
         away = [row for vmid, row in guests.items() if row["node"] not in told and vmid not in known]
+        self._unnamed = {vm["id"] for vm in found if vm["lock"] in _MAKING and vm["name"] == _stand_in(vm["id"])}
         return found + [self._row(row["node"], {**row, "status": "unknown"}, row) for row in away]
 
     def _row(self, node: str, guest: Mapping[str, Any], listed: Mapping[str, Any]) -> VM:
@@ -114,7 +121,7 @@ class ProxmoxBackend(Backend):
             self.in_error.add(vmid)
         return {
             "id": vmid,
-            "name": guest.get("name") or f"VM {vmid}",
+            "name": guest.get("name") or _stand_in(vmid),
             "backend": self.name,
             "node": node,
             "state": _state(guest),
@@ -165,6 +172,7 @@ class ProxmoxBackend(Backend):
             for vm in self._listed or self._rows():
                 for word in (vm["id"], vm["name"]):
                     self._seen.setdefault(word, []).append(vm)
+            self._missing = {one for one in identities if not {one.id, one.name} & self._seen.keys()}
         self._listed = ()
 
     def settle_time_of(self, plan: Plan) -> float:
@@ -177,9 +185,16 @@ class ProxmoxBackend(Backend):
         if seen is not None and seen["id"] not in self._used:
             self._used.add(seen["id"])
             return seen
+        if identity in self._missing:
+            self._missing.discard(identity)
+            return None
         if identity.id is not None and identity.id.isdigit():
             vm = self._by_id(identity.id)
             if vm is not None or identity.name is None:
+                return vm
+        if seen is not None:
+            vm = self._by_id(seen["id"])
+            if vm is not None and identity.matches(vm):
                 return vm
         return identity.pick(self._rows()) if identity.name is not None else None
 
@@ -322,19 +337,54 @@ class ProxmoxBackend(Backend):
 
     # --- operations
 
+    def free_id(self) -> str:
+        """An id that nobody has, and that no other thread of this run is trying to take."""
+        with self._claiming:
+            vmid = int(self.api.get("cluster", "nextid"))
+            while vmid in self._claimed:
+                vmid += 1
+            self._claimed.add(vmid)
+        return str(vmid)
+
     def perform(self, step: Step, deadline: Deadline) -> Task:
         from .operations import Operations
 
         return Operations(self, deadline).perform(step)
 
+    @contextmanager
+    def exclusive(self, plan: Plan, deadline: Deadline) -> Iterator[bool]:
+        """Nobody is kept away, ids are taken by trying. But a guest that a killed run began may be the one to make."""
+        if plan.steps[0].op not in (Op.CREATE, Op.CLONE) or not self._unnamed:
+            yield False
+            return
+        for _turn in deadline.intervals(*self.poll_interval):
+            if not self._is_one_being_made():
+                break
+        yield True
+
+    def _is_one_being_made(self) -> bool:
+        """Whether a task is at work on a guest without a name. One that a node left behind when it died stays so."""
+        self._rows()
+        strangers = self._unnamed - {*self.made.values()}
+        if not strangers:
+            return False
+        at_work = [row for row in self.api.get("cluster", "tasks") if not row.get("endtime")]
+        return any(row["type"] == "qmclone" or row["id"] in strangers for row in at_work)
+
     def poll(self, tasks: Sequence[Task]) -> Sequence[Task]:
         ours = [task for task in tasks if not task.id.startswith("proxmox:")]
         told = {task.id: task for task in upids.poll(self.api, ours)} if ours else {}
+        told.update((upid, upids.excused(task)) for upid, task in told.items() if upid in self.begun)
         return [told.get(task.id) or Task(task.id, self.name, TaskState.SUCCEEDED) for task in tasks]
 
     def held_by(self, identity: Identity) -> str | None:
         vm = self.locate(identity)
         return f"lock {vm['lock']}" if vm and vm["lock"] and vm["lock"] != "suspended" else None
+
+
+def _stand_in(vmid: str) -> str:
+    """What a guest is called that has no name."""
+    return f"VM {vmid}"
 
 
 def _state(guest: Mapping[str, Any]) -> str:

@@ -141,7 +141,7 @@ class Operations:
         """Take the id that was asked for, or a free one; another run may take that first, then the next."""
         wish = step.arguments.get("id")
         for _attempt in range(_CLAIMS):
-            vmid = wish or str(self._api.get("cluster", "nextid"))
+            vmid = wish or self._backend.free_id()
             try:
                 task = begin(vmid)
             except (Conflict, InvalidRequest) as error:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from .api import NO_QUORUM, Api, lacks_quorum
 
 MANY = 4
 """From this many tasks on one list is asked for, instead of each one's status."""
+_ALREADY_RUNS = re.compile(r"VM \d+ already running")
 _ALL = 5000
 """Where no limit is given a node tells 50."""
 
@@ -44,6 +46,14 @@ def finished(upid: str, exit_text: str, log: Sequence[str] = ()) -> Task:
     told = f" Its log ends: {' | '.join(log)}" if log else ""
     advice = f" {NO_QUORUM}" if lacks_quorum(exit_text) else ""
     return Task(upid, "proxmox", TaskState.FAILED, error=f"{exit_text.rstrip('.')}.{advice}{told}")
+
+
+def excused(task: Task) -> Task:
+    """A start of ours that failed because another one was quicker, such as that of a run that was killed."""
+    is_start = is_upid(task.id) and task.id.split(":")[5] == "qmstart"
+    if is_start and _ALREADY_RUNS.match(task.error or ""):
+        return Task(task.id, task.backend, TaskState.SUCCEEDED)
+    return task
 
 
 def poll(api: Api, tasks: Sequence[Task]) -> list[Task]:

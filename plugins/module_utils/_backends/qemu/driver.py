@@ -78,7 +78,6 @@ class QemuBackend(Backend):
     name_pattern: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
     name_rule: ClassVar[str] = "It has 1 to 63 letters, digits, dots, - and _, and begins with a letter or digit."
     poll_interval: ClassVar[tuple[float, float]] = (0.02, 0.5)
-    locks_locally: ClassVar[bool] = True
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
@@ -189,7 +188,7 @@ class QemuBackend(Backend):
         return ImageCache(self.store.path("images"), self.options)
 
     @contextmanager
-    def exclusive(self, plan: Plan, deadline: Deadline) -> Iterator[None]:
+    def exclusive(self, plan: Plan, deadline: Deadline) -> Iterator[bool]:
         """The operation locks of all VMs of the plan, in the order of their names.
 
         A stopped VM may be copied by several at once; of a running one the monitor is needed.
@@ -210,7 +209,7 @@ class QemuBackend(Backend):
                 record = None if shared[name] else self.store.load(name)
                 if record is not None:
                     Machine(self.store, record).settle()
-            yield
+            yield True
 
     def held_by(self, identity: Identity) -> str | None:
         record = self._record(identity)
