@@ -7,11 +7,14 @@ help:
 	@echo "make test   all tests; STAGE= takes any of lint unit sanity sanity-newest qemu integration"
 	@echo "make lint   the stage lint alone"
 	@echo "make docs   the page of capabilities, and the documentation site"
-	@echo "make bench  the benchmark"
+	@echo "make bench  the benchmarks; PARTS= takes any of fleet inventory qemu peer, and --write for docs/benchmarks.md"
 	@echo "make clean  remove all that these made"
 
-demo docs bench clean:
+demo docs clean:
 	@tests/setup/$@.sh
+
+bench:
+	@tests/setup/bench.sh $(PARTS)
 
 test:
 	@tests/setup/test.sh $(STAGE)
