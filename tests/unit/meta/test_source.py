@@ -22,7 +22,6 @@ LAYERS = [
     "modules",
     "inventory",
     "filter",
-    "filter",
     "plugin_utils",
     "module_utils._session",
     "module_utils._readiness",
