@@ -49,6 +49,7 @@ OPERATIONS = {
     "cluster_info": "tell about the cluster",
     "node_info": "tell about its nodes",
     "task_info": "tell about tasks",
+    "console": "open a page on which the console is seen",
 }
 
 HEAD = """\

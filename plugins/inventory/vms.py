@@ -283,6 +283,7 @@ from ..plugin_utils._options import SPEC, check_names, checked
 
 _ASKED = (
     *("backend", "state_dir", "url", "username", "token_id", "transport"),
+    *("access_key_id", "login_type", "project", "dialect"),
     *("types", "templates", "nodes", "select", "filters", "facts"),
 )
 """The options that decide what a listing holds; with others what is cached is of no use."""

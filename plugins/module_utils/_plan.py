@@ -50,6 +50,7 @@ class Op(str, Enum):
     CLUSTER_INFO = "cluster_info"
     NODE_INFO = "node_info"
     TASK_INFO = "task_info"
+    CONSOLE = "console"
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,10 @@ class Change:
     @property
     def settings(self) -> list[str]:
         """``setting`` and, of a device that is added, each of its parts."""
-        if isinstance(self.after, dict) and VM_FIELDS.get(self.path[0], Field()).fields:
-            parts = self.after if len(self.path) > 1 or not VM_FIELDS[self.path[0]].keyed_by else {}
-            return [self.setting, *(f"{self.path[0]}.{part}" for part in parts)]
+        one = VM_FIELDS.get(self.path[0], Field())
+        is_whole = len(self.path) == (2 if one.keyed_by else 1)
+        if isinstance(self.after, dict) and one.fields and is_whole:
+            return [self.setting, *(f"{self.path[0]}.{part}" for part in self.after)]
         return [self.setting]
 
 

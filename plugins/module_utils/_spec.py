@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
-BACKENDS = ["qemu", "proxmox"]
+BACKENDS = ["qemu", "proxmox", "zstack", "vsd", "qemu_api"]
 
 CONNECTION: dict[str, Any] = {
     "backend": {"type": "str", "choices": BACKENDS, "default": "qemu", "fallback": (env_fallback, ["ANYVIRT_BACKEND"])},
@@ -45,6 +45,28 @@ CONNECTION: dict[str, Any] = {
         "aliases": ["api_token_secret"],
         "fallback": (env_fallback, ["ANYVIRT_TOKEN_SECRET", "PROXMOX_TOKEN_SECRET"]),
     },
+    "access_key_id": {
+        "type": "str",
+        "no_log": False,
+        "fallback": (env_fallback, ["ANYVIRT_ACCESS_KEY_ID", "ZSTACK_ACCESS_KEY_ID"]),
+    },
+    "access_key_secret": {
+        "type": "str",
+        "no_log": True,
+        "fallback": (env_fallback, ["ANYVIRT_ACCESS_KEY_SECRET", "ZSTACK_ACCESS_KEY_SECRET"]),
+    },
+    "login_type": {
+        "type": "str",
+        "choices": ["account", "user", "iam2", "ldap"],
+        "default": "account",
+        "fallback": (env_fallback, ["ANYVIRT_LOGIN_TYPE", "ZSTACK_LOGIN_TYPE"]),
+    },
+    "project": {"type": "str", "fallback": (env_fallback, ["ANYVIRT_PROJECT", "ZSTACK_PROJECT"])},
+    "server_timezone": {
+        "type": "str",
+        "default": "+00:00",
+        "fallback": (env_fallback, ["ANYVIRT_SERVER_TIMEZONE", "ZSTACK_SERVER_TIMEZONE"]),
+    },
     "transport": {
         "type": "str",
         "choices": ["https", "local", "openssh"],
@@ -57,6 +79,20 @@ CONNECTION: dict[str, Any] = {
         "fallback": (env_fallback, ["ANYVIRT_VALIDATE_CERTS", "PROXMOX_VALIDATE_CERTS"]),
     },
     "ca_path": {"type": "path", "fallback": (env_fallback, ["ANYVIRT_CA_PATH", "PROXMOX_CA_PATH"])},
+    "tenant": {"type": "str", "fallback": (env_fallback, ["ANYVIRT_TENANT"])},
+    "cluster": {"type": "str", "fallback": (env_fallback, ["ANYVIRT_CLUSTER"])},
+    "authorization": {
+        "type": "str",
+        "choices": ["bearer", "plain"],
+        "default": "bearer",
+        "fallback": (env_fallback, ["ANYVIRT_AUTHORIZATION"]),
+    },
+    "dialect": {
+        "type": "str",
+        "choices": ["auto", "documented", "voidvm"],
+        "default": "auto",
+        "fallback": (env_fallback, ["ANYVIRT_DIALECT"]),
+    },
 }
 IDENTITY: dict[str, Any] = {"name": {"type": "str"}, "id": {"type": "str"}}
 SELECT: dict[str, Any] = {

@@ -46,6 +46,7 @@ extends_documentation_fragment:
   - anyvirt.compute.attributes.actiongroup
   - anyvirt.compute.connection
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
 """
 
 EXAMPLES = r"""

@@ -48,6 +48,7 @@ extends_documentation_fragment:
   - anyvirt.compute.attributes.actiongroup
   - anyvirt.compute.connection
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
 """
 
 EXAMPLES = r"""

@@ -87,6 +87,9 @@ extends_documentation_fragment:
   - anyvirt.compute.connection
   - anyvirt.compute.qemu
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
+  - anyvirt.compute.vsd
+  - anyvirt.compute.qemu_api
 """
 
 EXAMPLES = r"""

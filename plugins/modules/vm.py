@@ -84,6 +84,10 @@ options:
         of disks that were taken from it earlier.
       - With O(backend=proxmox) it makes no difference either. The disks go with the VM, those that it had earlier too,
         and it is taken out of backup jobs, replication and high availability.
+      - With O(backend=zstack) the VM and its data disks are expunged. Otherwise they are destroyed, and ZStack keeps
+        them for some days, in which the VM can be had back by its O(id).
+      - With O(backend=vsd) the VM and its disks are deleted for good. Otherwise they are put into the recycle bin of
+        the platform. Who is no administrator cannot delete for good, and is warned.
     type: bool
     default: false
   timeout:
@@ -96,6 +100,7 @@ notes:
   - With both O(name) and O(id), the id says which VM it is, and the name what it shall be called. O(backend=qemu) can
     neither rename a VM nor make one with a given id. O(backend=proxmox) can do both. Without O(id) a new VM gets the
     first id there that is free, however many runs make VMs at the same time.
+  - O(backend=vsd) makes VMs only with O(clone_from). With it O(id) and O(name) rename a VM.
   - With O(backend=proxmox) a new disk needs its O(disks[].storage), and O(cloud_init) and O(firmware=uefi) need such a
     disk.
 seealso:
@@ -120,6 +125,9 @@ extends_documentation_fragment:
   - anyvirt.compute.qemu
   - anyvirt.compute.qemu.settings
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
+  - anyvirt.compute.vsd
+  - anyvirt.compute.qemu_api
 """
 
 EXAMPLES = r"""
@@ -352,7 +360,7 @@ vm:
     lock:
       description:
         - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
-      returned: of a VM that exists, with O(backend=proxmox)
+      returned: of a VM that exists, with O(backend=proxmox) and O(backend=vsd)
       type: str
     ha:
       description:
@@ -425,12 +433,12 @@ vm:
         storage:
           description:
             - The storage that it is on.
-          returned: with O(backend=proxmox)
+          returned: with O(backend=proxmox) and O(backend=vsd)
           type: str
         volume:
           description:
             - The volume that it is, such as V(local-lvm:vm-100-disk-0).
-          returned: with O(backend=proxmox)
+          returned: with O(backend=proxmox) and O(backend=vsd)
           type: str
     nics:
       description:
@@ -720,7 +728,7 @@ def decide(session: Session, current: VM | None) -> Plan:
         plan_power(
             plan.after,
             state,
-            session.backend.capabilities.operations,
+            session.backend.abilities.operations,
             force=force,
             shutdown_timeout=session.params["shutdown_timeout"],
         )

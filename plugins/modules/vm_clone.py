@@ -66,6 +66,8 @@ notes:
   - With O(backend=proxmox) a running VM can be cloned in full, a suspended one cannot be cloned. Only clones of a
     template can be linked, and not those of a snapshot. O(node) and O(pool) say where the clone is made. On another
     node than that of its source this needs shared storage.
+  - With O(backend=vsd) a clone is known by nothing but its name while it is made, so no other VM must get that name
+    meanwhile. Its disks lie where those of its source are.
   - A clone has the C(cloud_init) of its source. With O(backend=qemu) cloud-init in the clone takes it for a new
     instance, and without a C(hostname) it is called by its own name.
 seealso:
@@ -85,6 +87,8 @@ extends_documentation_fragment:
   - anyvirt.compute.qemu
   - anyvirt.compute.qemu.settings
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
+  - anyvirt.compute.vsd
 """
 
 EXAMPLES = r"""
@@ -213,7 +217,7 @@ vm:
     lock:
       description:
         - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
-      returned: of a VM that exists, with O(backend=proxmox)
+      returned: of a VM that exists, with O(backend=proxmox) and O(backend=vsd)
       type: str
     ha:
       description:

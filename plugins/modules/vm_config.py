@@ -66,6 +66,8 @@ notes:
   - Exactly one of O(name), O(id), O(vms) and O(select) is needed.
   - While the VM runs a guest has to let go of a disk or a network card that is taken away. One that does not, because
     it has not booted yet for instance, makes the task fail.
+  - With O(backend=vsd) only O(memory), O(cores) and O(sockets) can be changed. A VM that runs gets more memory, and as
+    many cores as it is prepared for, at once. All else is refused while it runs, and done with O(apply=reboot).
   - With O(backend=proxmox) nothing can be changed while the VM is suspended. If someone else changes a VM at the same
     moment, the task reads it again once, and fails when that happens a second time.
 seealso:
@@ -88,6 +90,9 @@ extends_documentation_fragment:
   - anyvirt.compute.qemu
   - anyvirt.compute.qemu.settings
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
+  - anyvirt.compute.vsd
+  - anyvirt.compute.qemu_api
 """
 
 EXAMPLES = r"""
@@ -220,7 +225,7 @@ vm:
     lock:
       description:
         - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
-      returned: of a VM that exists, with O(backend=proxmox)
+      returned: of a VM that exists, with O(backend=proxmox) and O(backend=vsd)
       type: str
     ha:
       description:

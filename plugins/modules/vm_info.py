@@ -47,6 +47,9 @@ extends_documentation_fragment:
   - anyvirt.compute.select
   - anyvirt.compute.qemu
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
+  - anyvirt.compute.vsd
+  - anyvirt.compute.qemu_api
 """
 
 EXAMPLES = r"""
@@ -157,7 +160,7 @@ vms:
     lock:
       description:
         - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
-      returned: where it can be read, with O(backend=proxmox)
+      returned: where it can be read, with O(backend=proxmox) and O(backend=vsd)
       type: str
     ha:
       description:
@@ -231,12 +234,12 @@ vms:
         storage:
           description:
             - The storage that it is on.
-          returned: with O(backend=proxmox)
+          returned: with O(backend=proxmox) and O(backend=vsd)
           type: str
         volume:
           description:
             - The volume that it is, such as V(local-lvm:vm-100-disk-0).
-          returned: with O(backend=proxmox)
+          returned: with O(backend=proxmox) and O(backend=vsd)
           type: str
     nics:
       description:
@@ -501,7 +504,7 @@ def run(session: Session) -> Result:
     vms = session.read_all([part for part in gather if part != "capabilities"])
     result: Result = {"changed": False, "vms": vms}
     if "capabilities" in gather:
-        result["capabilities"] = session.backend.capabilities.to_result()
+        result["capabilities"] = session.backend.abilities.to_result()
     return result
 
 

@@ -16,7 +16,8 @@ description:
   - Before anything is moved the cluster is asked whether it can be. What it says is an error in check mode too - a node
     that is not there or not online, storages that the node does not have, devices of the host, and local disks of a VM
     that runs.
-  - This is for O(backend=proxmox). O(backend=qemu) has one host only, and the module fails there.
+  - This is for O(backend=proxmox) and O(backend=vsd). O(backend=qemu) has one host only, and the module fails there.
+  - With O(backend=vsd) only VMs that run are moved, and there is nothing to ask beforehand but the names of hosts.
 options:
   node:
     description:
@@ -73,6 +74,8 @@ extends_documentation_fragment:
   - anyvirt.compute.bulk
   - anyvirt.compute.waiting
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
+  - anyvirt.compute.vsd
 """
 
 EXAMPLES = r"""

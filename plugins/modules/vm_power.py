@@ -66,6 +66,8 @@ attributes:
       - O(state=restarted) and O(state=reset) always change something.
 notes:
   - Exactly one of O(name), O(id), O(vms) and O(select) is needed.
+  - With O(backend=vsd) a guest without an agent cannot be shut down. With O(force) its power is cut at once. A restart
+    is a shutdown and a start. V(suspended) is not possible. Of many VMs several are changed by one request.
 seealso:
   - module: anyvirt.compute.vm
   - module: anyvirt.compute.vm_config
@@ -85,6 +87,9 @@ extends_documentation_fragment:
   - anyvirt.compute.waiting
   - anyvirt.compute.qemu
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
+  - anyvirt.compute.vsd
+  - anyvirt.compute.qemu_api
 """
 
 EXAMPLES = r"""
@@ -212,7 +217,7 @@ vm:
     lock:
       description:
         - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
-      returned: of a VM that exists, with O(backend=proxmox)
+      returned: of a VM that exists, with O(backend=proxmox) and O(backend=vsd)
       type: str
     ha:
       description:
@@ -409,7 +414,7 @@ def decide(session: Session, vm: VM) -> Plan:
     return plan_power(
         vm,
         params["state"],
-        session.backend.capabilities.operations,
+        session.backend.abilities.operations,
         force=params["force"],
         shutdown_timeout=params["shutdown_timeout"],
     )

@@ -23,6 +23,7 @@ options:
     description:
       - The name of the snapshot. It is needed unless O(state=absent) goes by O(retention).
       - It has 2 to 40 letters, digits, C(-) and C(_), begins with a letter, and is neither V(current) nor V(pending).
+        With O(backend=vsd) it can be any line but V(head).
     type: str
   state:
     description:
@@ -68,6 +69,8 @@ options:
       - With O(state=reverted), the slots of the disks to revert. The other disks and the settings stay as they are. The
         VM must be stopped.
       - O(backend=proxmox) cannot do this. There all disks are reverted.
+      - With O(backend=vsd) the names of the platform, such as V(vda), will do as well. If some of the disks fail, the
+        task fails and tells them as RV(disks).
     type: list
     elements: str
   retention:
@@ -108,6 +111,9 @@ notes:
     is asked to write its file systems out before a snapshot without memory.
   - With O(backend=proxmox) it depends on the storages of all disks whether there can be snapshots. Templates and
     suspended VMs have none taken.
+  - With O(backend=vsd) only a running VM has its memory saved, and the task is done when that can be used. A snapshot
+    with several children cannot be deleted before them, and what the VM works on counts as one. A VM that is not
+    stopped has its power cut before it is reverted. Disks that are passed through have no snapshots.
 seealso:
   - module: anyvirt.compute.vm_snapshot_info
   - module: anyvirt.compute.vm_clone
@@ -124,6 +130,9 @@ extends_documentation_fragment:
   - anyvirt.compute.waiting
   - anyvirt.compute.qemu
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
+  - anyvirt.compute.vsd
+  - anyvirt.compute.qemu_api
 """
 
 EXAMPLES = r"""
@@ -208,6 +217,11 @@ snapshot:
         - Whether all disks have it. One that is not complete can be deleted, but the VM cannot be reverted to it.
       returned: always
       type: bool
+    current:
+      description:
+        - Whether the VM works on what this snapshot has, so that a new one becomes its child.
+      returned: with O(backend=vsd)
+      type: bool
   sample:
     name: before-upgrade
     parent: null
@@ -271,7 +285,7 @@ vm:
     lock:
       description:
         - What holds it, such as V(backup), V(migrate) or V(suspended), or null.
-      returned: of a VM that exists, with O(backend=proxmox)
+      returned: of a VM that exists, with O(backend=proxmox) and O(backend=vsd)
       type: str
     ha:
       description:
@@ -532,6 +546,14 @@ results:
         - Whether it was not begun because of O(fail_fast).
       returned: where it was not begun
       type: bool
+disks:
+  description:
+    - The disks that were not reverted, of those in O(disks).
+  returned: failure, where some of them were not reverted, with O(backend=vsd)
+  type: list
+  elements: str
+  sample:
+    - virtio1
 kind:
   description:
     - What kind of failure it is, one of those of RV(anyvirt.compute.vm#module:kind).

@@ -27,6 +27,9 @@ extends_documentation_fragment:
   - anyvirt.compute.identity
   - anyvirt.compute.qemu
   - anyvirt.compute.proxmox
+  - anyvirt.compute.zstack
+  - anyvirt.compute.vsd
+  - anyvirt.compute.qemu_api
 """
 
 EXAMPLES = r"""
@@ -98,6 +101,11 @@ snapshots:
       description:
         - Whether all disks have it. One that is not complete can be deleted, but the VM cannot be reverted to it.
       returned: always
+      type: bool
+    current:
+      description:
+        - Whether the VM works on what this snapshot has, so that a new one becomes its child.
+      returned: with O(backend=vsd)
       type: bool
   sample:
     - name: before-upgrade

@@ -170,6 +170,7 @@ def main() -> None:
     parser.add_argument("--vms", type=int, default=10)
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--hot-plug", action="store_true", help="running VMs can get more memory and processors")
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--task-seconds", type=float, default=1.0)
     options = parser.parse_args()
@@ -182,6 +183,7 @@ def main() -> None:
         task_seconds=options.task_seconds,
     )
     example(server, options.vms)
+    server.set_config("vm", "numa", str(options.hot_plug).lower())
     with server:
         print(f"url:               {server.url}")
         print(f"account:           {server.account}")

@@ -100,6 +100,11 @@ class Backend(ABC):
         self.poller = Poller(self._tend_and_poll, self.poll_interval)
         """Waits for tasks; all threads of a run share it."""
 
+    @property
+    def abilities(self) -> Capabilities:
+        """What the server at hand can do: less than is declared, where servers of this backend differ."""
+        return self.capabilities
+
     @abstractmethod
     def list(self) -> list[VM]:
         """Every VM as a row: ``id name backend node state template tags pool memory cores``."""
@@ -136,6 +141,13 @@ class Backend(ABC):
         :raises Unsupported: this backend has no nodes.
         """
         raise Unsupported(f"Backend {self.name} has no nodes.")
+
+    def at_vnc_port(self, port: int) -> Identity | None:
+        """The VM whose screen is at a VNC port, None where none has it.
+
+        :raises Unsupported: this backend gives no consoles.
+        """
+        raise Unsupported(f"Backend {self.name} has no operation '{Op.CONSOLE.value}'.", operation=Op.CONSOLE.value)
 
     def inquire(self, op: Op, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """What there is to know beside VMs: of the cluster, its nodes, its tasks.
@@ -230,9 +242,10 @@ class Backend(ABC):
 
         :raises Unsupported: it has no such operation or setting, or cannot change it any more.
         """
+        able = self.abilities.operations
         for step in plan.steps:
             for op in (step.op, *step.needs):
-                if op not in self.capabilities.operations:
+                if op not in able:
                     raise Unsupported(f"Backend {self.name} has no operation '{op.value}'.", operation=op.value)
         exists = bool(plan.before) or any(step.op is Op.CLONE for step in plan.steps)
         for change in plan.changes:

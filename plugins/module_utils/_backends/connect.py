@@ -27,4 +27,16 @@ def connect(options: Mapping[str, Any]) -> Backend:
         from .proxmox.driver import ProxmoxBackend
 
         return ProxmoxBackend(options)
+    if name == "vsd":
+        from .vsd.driver import VsdBackend
+
+        return VsdBackend(options)
+    if name == "zstack":
+        from .zstack.driver import ZStackBackend
+
+        return ZStackBackend(options)
+    if name == "qemu_api":
+        from .qemu_api.driver import QemuApiBackend
+
+        return QemuApiBackend(options)
     raise InvalidRequest(f"There is no backend '{name}'.")

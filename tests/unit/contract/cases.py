@@ -285,4 +285,6 @@ CASES = {
         {"name": BASE, "node": NODE, "with_local_disks": True},
         frozenset({Op.MIGRATE, Op.MIGRATE_LOCAL_DISKS}),
     ),
+    # a page for people
+    "console": Case("vm_console", {"name": BASE}, frozenset({Op.CONSOLE}), "running", again=False),
 }

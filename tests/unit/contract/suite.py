@@ -97,6 +97,10 @@ class BackendContract:
     def backend_class(self) -> type[Backend]:
         raise NotImplementedError
 
+    def declared(self) -> Capabilities:
+        """What is declared; where the servers of a backend differ, what the one at hand can do of it."""
+        return self.backend_class().capabilities
+
     # --- helpers
 
     @pytest.fixture(autouse=True)
@@ -120,7 +124,7 @@ class BackendContract:
         return [*SECRETS, *(connection[name] for name in ("password", "token_secret") if name in connection)]
 
     def require(self, operations: set[Op] | frozenset[Op], settings: frozenset[str] = frozenset()) -> None:
-        declared = self.backend_class().capabilities
+        declared = self.declared()
         lacking = [op.value for op in operations - declared.operations] + sorted(settings - set(declared.fields))
         if lacking:
             pytest.skip(f"{self.backend_class().name} does not declare {', '.join(lacking)}")
@@ -136,7 +140,7 @@ class BackendContract:
 
     def refusal_of(self, which: str) -> str:
         """The kind of failure with which this backend refuses a case; empty where it does what is asked."""
-        case, declared = CASES[which], self.backend_class().capabilities
+        case, declared = CASES[which], self.declared()
         if case.needs <= declared.operations and case.settings <= set(declared.fields):
             return self.refuses.get(which, "")
         return "unsupported"
@@ -214,7 +218,7 @@ class BackendContract:
     ) -> None:
         case = CASES[OPERATIONS[op]]
         self.prepare(case, ask)
-        declared = self.backend_class().capabilities
+        declared = self.declared()
         less = Capabilities(declared.operations - {op}, declared.fields)
         monkeypatch.setattr(self.backend_class(), "capabilities", less)
         self.assert_refused(case, ask, connection)
@@ -227,12 +231,13 @@ class BackendContract:
     ) -> None:
         case = CASES[SETTINGS[setting]]
         self.prepare(case, ask)
-        declared = self.backend_class().capabilities
+        declared = self.declared()
         fields = {name: apply for name, apply in declared.fields.items() if name != setting}
         monkeypatch.setattr(self.backend_class(), "capabilities", Capabilities(declared.operations, fields))
         self.assert_refused(case, ask, connection)
         if setting in declared.fields:
-            assert ask(case.module, check=True, **case.options).result["setting"] == setting
+            told = ask(case.module, check=True, **case.options).result["setting"]
+            assert told == setting or told not in declared.fields
 
     @pytest.mark.parametrize("module", INQUIRIES)
     def test_what_is_asked_beside_vms_is_told_or_refused(
@@ -241,7 +246,7 @@ class BackendContract:
         before = self.fingerprint(connection)
         for check in (True, False):
             answer = ask(module, check=check)
-            if INQUIRIES[module] in self.backend_class().capabilities.operations:
+            if INQUIRIES[module] in self.declared().operations:
                 assert (answer.failed, answer.changed) == (False, False)
             else:
                 assert (answer.failed, answer.result["kind"]) == (True, "unsupported")
@@ -249,7 +254,7 @@ class BackendContract:
 
     def test_capabilities_are_told_as_they_are_declared(self, ask: Any) -> None:
         told = ask("vm_info", name="nobody", gather=["capabilities"]).result
-        assert told["capabilities"] == self.backend_class().capabilities.to_result()
+        assert told["capabilities"] == self.declared().to_result()
         assert told["vms"] == []
 
     # --- those that only ask
@@ -272,7 +277,7 @@ class BackendContract:
             for vm in answer.result["vms"]:
                 assert {**row, **vm} == vm
                 assert {"disks", "nics", "snapshots", "pending"} <= set(vm)
-            assert len(answer.result["vms"]) == (2 if "vms" in address else 1)
+            assert len(answer.result["vms"]) == (len({BASE, row["id"]}) if "vms" in address else 1)
         told = ask("vm_snapshot_info", check=check, name=BASE)
         assert (told.changed, told.result["snapshots"]) == (False, [])
         assert self.fingerprint(connection) == before
@@ -297,6 +302,7 @@ class BackendContract:
             assert [vm["name"] for vm in ask("vm_info", select=select).result["vms"]] == found
 
     def test_a_vm_is_found_by_its_id(self, ask: Any) -> None:
+        self.require({Op.UPDATE}, frozenset({"tags"}))
         (row,) = ask("vm_info").result["vms"]
         done = ask("vm_config", id=row["id"], tags=["by-id"])
         assert done.changed
@@ -307,7 +313,7 @@ class BackendContract:
 
     def test_secrets_are_in_no_result(self, ask: Any, secrets: Sequence[str]) -> None:
         self.require({Op.CREATE, Op.UPDATE, Op.START}, frozenset({"cloud_init", "cloud_init.password"}))
-        declared = self.backend_class().capabilities.fields
+        declared = self.declared().fields
         data, more = ({"user_data": text} for text in (USER_DATA, USER_DATA + "# more\n"))
         has_data = "cloud_init.user_data" in declared
         seed = {"user": "me", "password": PASSWORD, **(data if has_data else {})}
@@ -366,6 +372,7 @@ class BackendContract:
         assert vm["state"] == "stopped"
 
     def test_what_needs_no_waiting_is_done_at_once(self, ask: Any) -> None:
+        self.require({Op.UPDATE}, frozenset({"description"}))
         done = ask("vm_config", name=BASE, description="new", wait=False)
         assert done.changed
         assert done.vm["description"] == "new"
@@ -390,9 +397,9 @@ class BackendContract:
         self, two: tuple[str, str], ask: Any, connection: Mapping[str, Any]
     ) -> None:
         before = self.fingerprint(connection)
-        foretold = ask("vm_config", check=True, vms=[BASE, "nobody", "other"], tags=["a"])
+        foretold = ask("vm_config", check=True, vms=[BASE, "nobody", "other"], memory="128")
         assert self.fingerprint(connection) == before
-        real = ask("vm_config", vms=[BASE, "nobody", "other"], tags=["a"])
+        real = ask("vm_config", vms=[BASE, "nobody", "other"], memory="128")
         for answer in (foretold, real):
             assert answer.failed
             assert answer.result["kind"] == "some_failed"
@@ -405,7 +412,7 @@ class BackendContract:
             assert results[1]["kind"] == "not_found"
             assert all(one["id"] for one in results)
             assert [diff["after_header"] for diff in answer.result["diff"]] == [BASE, "other"]
-        assert [vm["tags"] for vm in ask("vm_info").result["vms"]] == [["a"], ["a"]]
+        assert [vm["memory"] for vm in ask("vm_info").result["vms"]] == [128, 128]
 
     def test_all_that_a_selector_finds(self, two: tuple[str, str], ask: Any) -> None:
         for changed in (True, False):
@@ -419,10 +426,10 @@ class BackendContract:
         assert [vm["state"] for vm in ask("vm_info").result["vms"]] == ["running", "running"]
 
     def test_with_fail_fast_the_rest_is_skipped(self, two: tuple[str, str], ask: Any) -> None:
-        answer = ask("vm_config", vms=["nobody", BASE, "other"], tags=["a"], fail_fast=True, max_parallel=1)
+        answer = ask("vm_config", vms=["nobody", BASE, "other"], memory="128", fail_fast=True, max_parallel=1)
         assert answer.failed
         assert [one.get("skipped", False) for one in answer.result["results"]] == [False, True, True]
-        assert [vm["tags"] for vm in ask("vm_info").result["vms"]] == [[], []]
+        assert [vm["memory"] for vm in ask("vm_info").result["vms"]] == [64, 64]
 
     def test_a_selector_that_finds_nobody_changes_nothing(self, ask: Any) -> None:
         answer = ask("vm_power", select={"name": "nobody*"}, state="started")
@@ -545,7 +552,9 @@ class BackendContract:
             assert answer.changed is False
         else:
             assert answer.failed, answer.result
-            assert (answer.result["kind"], answer.changed) == (kind, False)
+            makes = module == "vm" and options["name"] != BASE
+            is_possible = not makes or Op.CREATE in self.declared().operations
+            assert (answer.result["kind"], answer.changed) == (kind if is_possible else "unsupported", False)
         assert self.fingerprint(connection) == before
 
     @pytest.mark.parametrize("check", [True, False], ids=["check", "real"])

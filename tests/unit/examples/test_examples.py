@@ -22,6 +22,7 @@ from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu imp
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu.driver import QemuBackend
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
 from ansible_collections.anyvirt.compute.tests.servers.pve.state import GIB, Volume
+from ansible_collections.anyvirt.compute.tests.servers.qemu_api import QemuApiServer
 from ansible_collections.anyvirt.compute.tests.unit.contract.harness import run
 from ansible_collections.anyvirt.compute.tests.unit.meta.source import MODULES, ROOT
 
@@ -144,7 +145,7 @@ def play(tmp_path: pathlib.Path) -> Play:
 
 @pytest.mark.parametrize("module", [path.stem for path in MODULES])
 def test_none_is_left_out(module: str) -> None:
-    ran = [*examples(module, "proxmox"), *examples(module, "qemu")]
+    ran = [*examples(module, "proxmox"), *examples(module, "qemu"), *examples(module, "qemu_api")]
     assert [task for task in all_examples(module) if task not in ran] == []
 
 
@@ -160,7 +161,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProxmoxServer]:
         yield server
 
 
-@pytest.mark.parametrize("module", [path.stem for path in MODULES])
+@pytest.mark.parametrize("module", [path.stem for path in MODULES if examples(path.stem, "proxmox")])
 def test_on_proxmox(module: str, server: ProxmoxServer, play: Play) -> None:
     reach = {name: str(getattr(server, name)) for name in REACH}
     prepare({"backend": "proxmox", **reach, "url": [server.url]}, module in BEGIN_STOPPED)
@@ -171,6 +172,20 @@ def test_on_proxmox(module: str, server: ProxmoxServer, play: Play) -> None:
     told = play(tasks, {f"ANYVIRT_{name.upper()}": value for name, value in {"backend": "proxmox", **reach}.items()})
     assert told.count("TASK [") == len(tasks) and "skipped=0" in told, told
     assert server.token_secret not in told
+
+
+# --- on an HTTP manager
+
+
+@pytest.mark.parametrize("module", [path.stem for path in MODULES if examples(path.stem, "qemu_api")])
+def test_on_qemu_api(module: str, play: Play) -> None:
+    with QemuApiServer() as manager:
+        for number, known in enumerate(VMS, 1):
+            manager.add_vm(known.name, running=True, vncPort=5900 + number)
+        text = yaml.safe_dump(examples(module, "qemu_api"))
+        tasks = yaml.safe_load(text.replace("http://manager.example.com:3000", manager.url))
+        told = play(tasks, {})
+    assert told.count("TASK [") == len(tasks) and "skipped=0" in told, told
 
 
 # --- on plain QEMU

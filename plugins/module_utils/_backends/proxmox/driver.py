@@ -32,7 +32,7 @@ _CLOUD_INIT = ("user", "password", "ssh_keys", "nameservers", "search_domains", 
 _NEVER = ("disks.storage", "disks.format", "disks.source", "node", "pool")
 
 CAPABILITIES = Capabilities(
-    operations=frozenset(Op) - {Op.REVERT_DISKS},
+    operations=frozenset(Op) - {Op.REVERT_DISKS, Op.CONSOLE},
     fields={
         **dict.fromkeys((*_LIVE, *_LIVE_PARTS, *_LIVE_NIC), Apply.LIVE),
         **dict.fromkeys(("cloud_init", *(f"cloud_init.{part}" for part in _CLOUD_INIT)), Apply.LIVE),

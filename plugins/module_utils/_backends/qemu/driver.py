@@ -53,6 +53,7 @@ _ABSENT = {
     Op.CLONE_STORAGE,
     *(Op.RESTART, Op.MIGRATE, Op.MIGRATE_ONLINE, Op.MIGRATE_LOCAL_DISKS),
     *(Op.CLUSTER_INFO, Op.NODE_INFO, Op.TASK_INFO),
+    Op.CONSOLE,
 }
 """It is shut down and started instead of restarted, and a single host has no cluster."""
 

@@ -1,0 +1,3 @@
+# Copyright: anyvirt.compute contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The parts of the test server for the QEMU HTTP manager; QemuApiServer in ../qemu_api.py is its face."""
