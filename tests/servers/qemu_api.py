@@ -8,7 +8,8 @@
         assert [r.endpoint for r in server.requests] == ["GET /api/vms", "POST /api/vms/{name}/start"]
 
 "documented" answers as the API document says, "voidvm" as the open-source server does, with all its faults. Processes
-and ports are simulated; /iso/debian.iso and /iso/tools.iso are there.
+and ports are simulated; /iso/debian.iso and /iso/tools.iso are there. With a state_dir the VMs of "documented" really
+run.
 By hand: python -m tests.servers.qemu_api --dialect voidvm --vms 5 --port 3000
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 
 from .http import HttpsServer
 from .qa.app import App, DocumentedApp, VoidVmApp
-from .qa.documented import FIRST_DISPLAY, Documented
+from .qa.documented import FIRST_DISPLAY, Documented, Machines
 from .qa.faults import Faults, Front, Logged
 from .qa.voidvm import VoidVm
 from .qa.world import World
@@ -35,6 +36,7 @@ class QemuApiServer(Faults):
 
     latency: seconds before each answer. read_only: writes are refused, and leaving the context fails. config_paths and
     error_shape: see DocumentedApp. novnc_stopped: see Documented. restart_seconds and window: see VoidVm.
+    state_dir: where the local backend keeps VMs that really run, for "documented".
     """
 
     def __init__(
@@ -50,16 +52,25 @@ class QemuApiServer(Faults):
         novnc_stopped: str = "VM_NOT_RUNNING",
         restart_seconds: float = 0.0,
         window: float = 0.0,
+        state_dir: str | None = None,
     ) -> None:
         self.dialect = dialect
         self.world = World()
-        self.documented = Documented(self.world, novnc_stopped)
+        self.documented = Documented(self.world, self._machines(state_dir), novnc_stopped)
         self.voidvm = VoidVm(self.world, restart_seconds, window)
         app: App = VoidVmApp(self.voidvm)
         if dialect == "documented":
             app = DocumentedApp(self.documented, config_paths, error_shape)
         self.front = Front(app, latency, read_only)
         self.http = HttpsServer(self.front.handle, ["manager"], port, secured=tls)
+
+    def _machines(self, state_dir: str | None) -> Machines:
+        if state_dir is None:
+            return Machines(self.world)
+        # by hand the collection may not be importable
+        from .qa.local import LocalMachines
+
+        return LocalMachines(self.world, state_dir)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 

@@ -29,11 +29,36 @@ def bad(text: str) -> ApiError:
     return ApiError(400, "INVALID_REQUEST_PARAMS", text)
 
 
+class Machines:
+    """What runs the VMs: nothing but rows in a table of processes."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def make(self, vm: Row) -> None:
+        """A VM with these settings is there from now on, stopped."""
+
+    def start(self, vm: Row) -> int:
+        """With the settings of now. Returns the pid."""
+        command = f"qemu-system-x86_64 -name {vm['name']} -m {vm['memory']} -smp {vm['cpuCores']}"
+        return self.world.spawn(command, [vm["vncPort"]]).pid
+
+    def stop(self, vm: Row) -> None:
+        self.world.kill(vm["pid"])
+
+    def remove(self, vm: Row) -> None:
+        """A VM that is stopped."""
+
+    def runs(self, vm: Row) -> bool:
+        return self.world.runs(vm["pid"])
+
+
 class Documented:
     """VMs by name. novnc_stopped: the code with which a stopped VM has no console."""
 
-    def __init__(self, world: World, novnc_stopped: str = "VM_NOT_RUNNING") -> None:
+    def __init__(self, world: World, machines: Machines, novnc_stopped: str = "VM_NOT_RUNNING") -> None:
         self.world = world
+        self.machines = machines
         self.vms: dict[str, Row] = {}
         self.novnc_stopped = novnc_stopped
         self.proxies: dict[int, Row] = {}
@@ -51,7 +76,7 @@ class Documented:
     def running(self, name: str) -> bool:
         """A VM whose process somebody else has killed is stopped."""
         vm = self.vm(name)
-        if vm["status"] == "running" and not self.world.runs(vm["pid"]):
+        if vm["status"] == "running" and not self.machines.runs(vm):
             vm.update(status="stopped", pid=None, startTime=None)
         return vm["status"] == "running"
 
@@ -66,12 +91,14 @@ class Documented:
         settings = self._settings(body)
         ports = {vm["vncPort"] for vm in self.vms.values()}
         free = next(port for port in range(FIRST_DISPLAY, 65536) if port not in ports)
-        self.vms[name] = {
+        vm = {
             "name": name, "status": "stopped", "pid": None, "startTime": None, "memory": 2048, "cpuCores": 2,
             "diskSize": 20, "networkType": "user", "vncPort": free, "bootOrder": "hd", "isoPath": None,
-            "isMountIso": False, **settings, "in_effect": {},
+            "isMountIso": False, **settings,
         }  # fmt: skip
-        shown = {key: self.vms[name][key] for key in ("name", "status", "memory", "cpuCores")}
+        self.machines.make(vm)
+        self.vms[name] = vm
+        shown = {key: vm[key] for key in ("name", "status", "memory", "cpuCores")}
         return {"success": True, "message": f"VM '{name}' created", "vm": shown}
 
     @staticmethod
@@ -100,8 +127,10 @@ class Documented:
         return {"success": True, "message": "ISO updated", "vm": {"name": name, "isMountIso": vm["isMountIso"]}}
 
     def delete(self, name: str, _body: Row) -> Row:
+        vm = self.vm(name)
         if self.running(name):
-            self.world.kill(self.vm(name)["pid"])
+            self.machines.stop(vm)
+        self.machines.remove(vm)
         del self.vms[name]
         return {"success": True, "message": f"VM '{name}' deleted"}
 
@@ -118,23 +147,20 @@ class Documented:
         vm = self.vm(name)
         if vm["isMountIso"] and vm["isoPath"] not in self.world.isos:
             raise bad(f"ISO {vm['isoPath']} not found")
-        command = f"qemu-system-x86_64 -name {name} -m {vm['memory']} -smp {vm['cpuCores']}"
-        process = self.world.spawn(command, [vm["vncPort"]])
-        vm.update(status="running", pid=process.pid, startTime=now())
-        vm["in_effect"] = {key: vm[key] for key in (*_TYPES, "isMountIso")}
+        vm.update(pid=self.machines.start(vm), status="running", startTime=now())
         return vm
 
     def stop(self, name: str, _body: Row) -> Row:
         if not self.running(name):
             raise ApiError(400, "VM_ALREADY_STOPPED", f"VM '{name}' is already stopped")
         vm = self.vm(name)
-        self.world.kill(vm["pid"])
+        self.machines.stop(vm)
         vm.update(status="stopped", pid=None, startTime=None)
         return {"success": True, "message": f"VM '{name}' stopped"}
 
     def restart(self, name: str, _body: Row) -> Row:
         if self.running(name):
-            self.world.kill(self.vm(name)["pid"])
+            self.machines.stop(self.vm(name))
             self.vm(name)["status"] = "stopped"
         vm = self._started(name)
         shown = {key: vm[key] for key in ("name", "status", "pid", "startTime")}

@@ -89,6 +89,14 @@ def test_reads_are_repeated(ask: Ask, server: QemuApiServer) -> None:
     assert [one.status for one in server.requests] == [0, 502, 503, 200]
 
 
+def test_nobody_is_there_to_be_asked_after_a_lost_answer(ask: Ask, server: QemuApiServer) -> None:
+    server.add_vm("web")
+    server.fail_next("lost", endpoint="start", then=server.http.listeners["manager"].stop)
+    told = ask("vm_power", name="web", state="started")
+    assert (told.failed, told.result["kind"]) == (True, "transport_error")
+    assert "not known whether" in told.result["msg"]
+
+
 def test_nobody_there() -> None:
     with QemuApiServer() as server:
         options = connection_to(server)

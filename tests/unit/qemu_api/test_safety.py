@@ -69,6 +69,14 @@ def test_no_process_is_ended_that_two_vms_have(
     assert (server.writes, len(server.commands())) == ([], 2)
 
 
+@pytest.mark.parametrize("state", ["stopped", "restarted"])
+def test_no_vm_is_stopped_of_which_no_process_is_known(state: str, ask: Ask, server: QemuApiServer) -> None:
+    server.add_vm("web", running=True)["metadata"]["lastPid"] = None
+    for check in (True, False):
+        assert refused(ask("vm_power", check=check, name="web", state=state, **CUT), "conflict", "no process")
+    assert (server.writes, len(server.commands())) == ([], 1)
+
+
 @pytest.mark.parametrize("state", ["absent", "started"])
 def test_a_name_with_a_dot_is_refused(state: str, ask: Ask, server: QemuApiServer) -> None:
     """Its delete would take the folder of the VM that is named like what stands before the dot."""

@@ -41,6 +41,8 @@ class Dialect(ABC):
     """Settings that can be told when a VM is made, and are not told back."""
     tells_cdrom: ClassVar[bool] = True
     """Whether the list says what is in the CD-ROM drive; else it is set anew whenever it is wanted."""
+    ends_by_pid: ClassVar[bool] = False
+    """Whether the server ends the process that it is told, and not the one that it knows."""
 
     @abstractmethod
     def is_list(self, told: Any) -> bool:
@@ -80,7 +82,11 @@ class Dialect(ABC):
 
     def body(self, op: Op, row: Row) -> dict[str, Any] | None:
         """What goes along with a start, a stop, a restart or a delete; the pid is that of the list just read."""
-        return {"metadata": {"lastPid": self.pid(row)}} if op in (Op.RESTART, Op.DELETE) else None
+        return self._pid_told(row) if op in (Op.RESTART, Op.DELETE) else None
+
+    def _pid_told(self, row: Row) -> dict[str, Any] | None:
+        pid = self.pid(row)
+        return None if pid is None else {"metadata": {"lastPid": pid}}
 
     def danger(self, name: str, others: Iterable[Row]) -> str | None:
         """Why the server would take another VM's process for this one's, or the other way round."""
@@ -100,7 +106,7 @@ class Documented(Dialect):
         return told["vms"]
 
     def settings(self, row: Row) -> VM:
-        size = whole(row.get("diskSize"))
+        size = whole(row.get("diskSize")) or _size_of(row.get("diskSize"))
         return _without_none(
             memory=whole(row.get("memory")),
             cores=whole(row.get("cpuCores")),
@@ -144,6 +150,7 @@ class Documented(Dialect):
 
 class VoidVm(Dialect):
     name: ClassVar[str] = "voidvm"
+    ends_by_pid: ClassVar[bool] = True
 
     def is_list(self, told: Any) -> bool:
         return isinstance(told, list)
@@ -214,7 +221,7 @@ class VoidVm(Dialect):
         """A start acts on the name in the configuration, and not on that of the path."""
         if op is Op.START:
             return {"config": {**(row.get("config") or {}), "name": row["name"]}}
-        return {"metadata": {"lastPid": self.pid(row)}}
+        return self._pid_told(row)
 
     def danger(self, name: str, others: Iterable[Row]) -> str | None:
         """It looks for a VM's process by the VM's name, anywhere in the command lines of all, and takes the first."""

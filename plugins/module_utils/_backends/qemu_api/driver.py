@@ -31,7 +31,7 @@ CAPABILITIES = Capabilities(
 )
 
 _ADVICE = {
-    Op.SHUTDOWN.value: "The server can only cut the power: use force: true with shutdown_timeout: 0.",
+    Op.SHUTDOWN.value: "The server can only cut the power: use vm_power with force: true and shutdown_timeout: 0.",
     **{op.value: "The API document has no snapshots, only the open-source server has." for op in SNAPSHOTS},
 }
 

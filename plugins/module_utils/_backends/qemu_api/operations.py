@@ -18,7 +18,7 @@ from ..._plan import VM, Change, Op, Step
 from ..._task import Deadline, Task, TaskState
 from . import snapshots
 from .dialects import FIRST_PORT, Row
-from .preflight import refuse_shared_process
+from .preflight import refuse_unclear_process
 
 if TYPE_CHECKING:
     from .driver import QemuApiBackend
@@ -73,21 +73,32 @@ class Operations:
                 return True
         return False
 
+    def _was_done(self, name: str, is_reached: Callable[[Row | None], bool]) -> bool:
+        """The same after a lost answer.
+
+        :raises TransportError: nobody can be asked.
+        """
+        try:
+            return self._settled(name, is_reached)
+        except TransportError as error:
+            error.advice = f"It is not known whether the last change of VM {name} was done: look at it."
+            raise
+
     def _write(self, name: str, send: Callable[[], Any], is_reached: Callable[[Row | None], bool]) -> Any:
         """Send once, and see that it was done.
 
         :return: the answer, None where it was lost.
         :raises TaskFailed: the server says that it is done, and its list that it is not.
         :raises NotFound: the VM is gone.
-        :raises TransportError: no answer came, and nothing was done.
+        :raises TransportError: no answer came, and the list does not show that it was done.
         """
         try:
             answer = send()
         except TransportError as error:
-            if self._settled(name, is_reached):
+            if self._was_done(name, is_reached):
                 self._has_written = True
                 return None
-            error.advice = "The list of VMs shows that nothing was done. Run the task again."
+            error.advice = "The list of VMs does not show that it was done. Look at the VM, and run the task again."
             raise
         except (BackendError, NotFound) as error:
             if error.facts.get("code") != 404:
@@ -229,7 +240,7 @@ class Operations:
     def _alone(self, name: str) -> Row:
         """The VM as it is listed at this moment, with a process of its own."""
         row = self._existing(name)
-        refuse_shared_process(self._dialect, row, [one for one in self._backend.rows.values() if one["name"] != name])
+        refuse_unclear_process(self._dialect, row, [one for one in self._backend.rows.values() if one["name"] != name])
         return row
 
     def _power(self, op: Op, row: Row, is_reached: Callable[[Row | None], bool]) -> None:

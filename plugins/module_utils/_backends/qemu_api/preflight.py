@@ -49,7 +49,7 @@ def check(backend: QemuApiBackend, step: Step) -> None:
     if step.op in (Op.START, Op.RESTART):
         _refuse_danger(dialect, name, [one for one in others if one.get("status") == "running"])
     if row is not None and step.op in _ON_PROCESS and step.vm.get("state") != "stopped":
-        refuse_shared_process(dialect, row, others)
+        refuse_unclear_process(dialect, row, others)
     if step.op is Op.RESTART and (not step.arguments["force"] or step.arguments["shutdown_timeout"]):
         raise Unsupported(
             f"Backend {backend.name} cannot have the guest of VM {name} shut down.", operation=Op.SHUTDOWN.value
@@ -64,11 +64,16 @@ def _refuse_danger(dialect: Dialect, name: str, others: Sequence[Row]) -> None:
         raise Conflict(reason, advice="Use another name; with a running VM in the way, stop that first.")
 
 
-def refuse_shared_process(dialect: Dialect, row: Row, others: Sequence[Row]) -> None:
+def refuse_unclear_process(dialect: Dialect, row: Row, others: Sequence[Row]) -> None:
     """
-    :raises Conflict: the server has noted one process for two VMs, and would end the wrong one.
+    :raises Conflict: the server has noted one process for two VMs, and would end the wrong one, or none at all.
     """
     pid = dialect.pid(row)
+    if pid is None and dialect.ends_by_pid and row.get("status") == "running":
+        raise Conflict(
+            f"The server has noted no process for VM {row['name']}, and would only mark it as stopped.",
+            advice="End its QEMU on its host.",
+        )
     same = [one["name"] for one in others if one.get("status") == "running" and pid and dialect.pid(one) == pid]
     if same:
         raise Conflict(
