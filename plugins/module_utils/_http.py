@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, repeat
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ._errors import BackendError, InvalidRequest, TransportError
 from ._library import require
+from ._task import Deadline
 
 CONNECTIONS = 16
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
+PATIENCE, FIRST_PATIENCE = 30.0, 5.0
+"""For how long a lost answer is asked for again; before anything has answered it is rather the url that is wrong."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class Http:
         self._endpoints = list(options.get("url") or [])
         self._lock = threading.Lock()
         self._session: Any = None
+        self._has_answered = False
 
     @property
     def endpoint(self) -> str:
@@ -87,6 +94,23 @@ class Http:
         with self._lock:
             if self.endpoint == used:
                 self._endpoints = self._endpoints[1:] + self._endpoints[:1]
+
+    def repeat(self, ask: Callable[[], T]) -> T:
+        """Ask until there is an answer, the next endpoint each time, and each of them at least once.
+
+        :raises TransportError: there is none within half a minute, or has never been one within some seconds.
+        """
+        deadline = Deadline(PATIENCE if self._has_answered else FIRST_PATIENCE)
+        attempts = deadline.intervals(0.2 + random.random() / 10, 2.0)
+        lost: TransportError | None = None
+        for _turn in chain(attempts, repeat(None, len(self._endpoints) - 1)):
+            used = self.endpoint
+            try:
+                return ask()
+            except TransportError as error:
+                lost = error
+                self.turn_away(used)
+        raise lost or TransportError("No endpoint answered.")
 
     def send(
         self,
@@ -119,11 +143,12 @@ class Http:
                 json=body,
                 auth=sign,
                 timeout=(CONNECT_TIMEOUT, read_timeout),
-                verify=(self._ca_path() or True) if self._options.get("validate_certs", True) else False,
+                verify=(checked_ca_path(self._options) or True) if self._options.get("validate_certs", True) else False,
                 allow_redirects=False,
             )
         except OSError as error:  # and with it all that requests raises
             raise self._translated(what, endpoint, error) from error
+        self._has_answered = True
         if 300 <= response.status_code < 400:
             raise BackendError(
                 f"{what}: {endpoint} sends us to {response.headers.get('Location')}.",
@@ -148,20 +173,6 @@ class Http:
                 self._session.mount("http://", adapter)
             return self._session
 
-    def _ca_path(self) -> str | None:
-        """
-        :raises InvalidRequest: there are no certificates in it.
-        """
-        path = self._options.get("ca_path")
-        if path and not os.path.isdir(path):
-            try:
-                ssl.create_default_context(cafile=path)
-            except OSError as error:
-                raise InvalidRequest(
-                    f"ca_path: there is no certificate in {path}: {error}.", advice="It is a file in PEM form."
-                ) from error
-        return path
-
     def _translated(self, what: str, endpoint: str, error: OSError) -> BackendError | TransportError:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return BackendError(
@@ -171,6 +182,21 @@ class Http:
         return TransportError(
             f"{what}: {endpoint} does not answer: {_reason(error)}.", advice="Check url, and that the API is up."
         )
+
+
+def checked_ca_path(options: Mapping[str, Any]) -> str | None:
+    """
+    :raises InvalidRequest: there are no certificates in ``ca_path``.
+    """
+    path = options.get("ca_path")
+    if path and not os.path.isdir(path):
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as error:
+            raise InvalidRequest(
+                f"ca_path: there is no certificate in {path}: {error}.", advice="It is a file in PEM form."
+            ) from error
+    return path
 
 
 def _reason(error: BaseException) -> str:

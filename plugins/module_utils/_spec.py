@@ -186,6 +186,18 @@ SETTINGS: dict[str, Any] = {
     },
     "native": {"type": "dict"},
 }
+CLONE_FROM: dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "name": {"type": "str"},
+        "id": {"type": "str"},
+        "snapshot": {"type": "str"},
+        "full": {"type": "bool"},
+        "storage": {"type": "str"},
+    },
+    "required_one_of": [("name", "id")],
+    "mutually_exclusive": [("name", "id")],
+}
 READINESS: dict[str, Any] = {
     "wait_for": {
         "type": "dict",

@@ -679,20 +679,7 @@ from ..module_utils._errors import Conflict
 from ..module_utils._plan import VM, Plan, plan_create, plan_delete, plan_settings, unchanged
 from ..module_utils._power import plan_power
 from ..module_utils._session import Result, Session, run_module
-from ..module_utils._spec import READINESS, SETTINGS, one_vm, waiting
-
-CLONE_FROM = {
-    "type": "dict",
-    "options": {
-        "name": {"type": "str"},
-        "id": {"type": "str"},
-        "snapshot": {"type": "str"},
-        "full": {"type": "bool"},
-        "storage": {"type": "str"},
-    },
-    "required_one_of": [("name", "id")],
-    "mutually_exclusive": [("name", "id")],
-}
+from ..module_utils._spec import CLONE_FROM, READINESS, SETTINGS, one_vm, waiting
 
 
 def plan_absent(session: Session, current: VM | None) -> Plan:

@@ -19,24 +19,12 @@ from ansible.module_utils.common.validation import check_type_bool, check_type_i
 from ..module_utils._errors import InvalidRequest
 from ..module_utils._fields import VM_FIELDS, Field, normalised, plain_line, tag_set
 from ..module_utils._library import require
-from ..module_utils._spec import IDENTITY, SETTINGS
+from ..module_utils._spec import CLONE_FROM, IDENTITY, SETTINGS
 
 Options = Mapping[str, Mapping[str, Any]]
 Checks = dict[str, Callable[[Any], bool]]
 """The formats of a schema: each tells whether a value has it, or raises InvalidRequest."""
 
-CLONE_FROM: dict[str, Any] = {
-    "type": "dict",
-    "options": {
-        "name": {"type": "str"},
-        "id": {"type": "str"},
-        "snapshot": {"type": "str"},
-        "full": {"type": "bool"},
-        "storage": {"type": "str"},
-    },
-    "required_one_of": [("name", "id")],
-    "mutually_exclusive": [("name", "id")],
-}
 COMMON: Options = {
     "state": {"type": "str", "choices": ["present", "started", "stopped", "absent"]},
     "clone_from": CLONE_FROM,

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from ansible_collections.anyvirt.compute.plugins.module_utils._errors import InvalidRequest
 from ansible_collections.anyvirt.compute.plugins.module_utils._fields import normalised
 from ansible_collections.anyvirt.compute.plugins.module_utils._spec import SETTINGS
-from ansible_collections.anyvirt.compute.plugins.modules.vm import CLONE_FROM
 from ansible_collections.anyvirt.compute.plugins.plugin_utils import _fleet_schema as schema
 from ansible_collections.anyvirt.compute.tests.unit.strategies import options
 
@@ -39,10 +38,6 @@ def test_the_schema_is_one(table: schema.Options) -> None:
     jsonschema.Draft202012Validator.check_schema(made)
     assert set(SETTINGS) <= set(made["properties"])
     assert {"memory", "disks.size", "nics.mac", "tags"} <= set(checks)
-
-
-def test_clones_are_asked_for_as_with_vm() -> None:
-    assert schema.CLONE_FROM == CLONE_FROM
 
 
 # --- what is right

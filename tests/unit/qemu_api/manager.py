@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu_api import api, driver, operations
+from ansible_collections.anyvirt.compute.plugins.module_utils import _http
+from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu_api import driver, operations
 from ansible_collections.anyvirt.compute.tests.servers.qemu_api import QemuApiServer
 
 CUT: Mapping[str, Any] = {"force": True, "shutdown_timeout": 0}
@@ -26,7 +27,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setattr(driver.QemuApiBackend, "poll_interval", (0.02, 0.1))
     monkeypatch.setattr(operations, "SETTLE_TIME", 0.3)
-    monkeypatch.setattr(api, "READ_TIMEOUT", 1.0)
+    monkeypatch.setattr(_http, "PATIENCE", 1.0)
+    monkeypatch.setattr(_http, "FIRST_PATIENCE", 1.0)
 
 
 def connection_to(server: QemuApiServer, suffix: str = "") -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.anyvirt.compute.plugins.module_utils._backends.vsd import api, driver, operations, tasks
+from ansible_collections.anyvirt.compute.plugins.module_utils import _http
+from ansible_collections.anyvirt.compute.plugins.module_utils._backends.vsd import driver, operations, tasks
 from ansible_collections.anyvirt.compute.tests.servers.vsd import VsdServer
 
 
@@ -23,7 +24,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver.VsdBackend, "poll_interval", (0.01, 0.05))
     monkeypatch.setattr(driver, "_SETTLE_TIME", 1.0)
     monkeypatch.setattr(operations, "SHOWS_WITHIN", 1.0)
-    monkeypatch.setattr(api, "READ_PATIENCE", 1.0)
+    monkeypatch.setattr(_http, "PATIENCE", 1.0)
+    monkeypatch.setattr(_http, "FIRST_PATIENCE", 1.0)
     monkeypatch.setattr(tasks, "QUIET_SECONDS", 0.3)
 
 

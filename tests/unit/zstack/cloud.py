@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.anyvirt.compute.plugins.module_utils._backends.zstack import api, driver
+from ansible_collections.anyvirt.compute.plugins.module_utils import _http
+from ansible_collections.anyvirt.compute.plugins.module_utils._backends.zstack import driver
 from ansible_collections.anyvirt.compute.tests.servers.zstack import ZStackServer
 from ansible_collections.anyvirt.compute.tests.unit.contract.harness import Answer, run
 
@@ -25,7 +26,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("ANYVIRT_", "ZSTACK_", "PROXMOX_")):
             monkeypatch.delenv(name)
     monkeypatch.setattr(driver.ZStackBackend, "poll_interval", (0.01, 0.05))
-    monkeypatch.setattr(api, "READ_TIMEOUT", 2.0)
+    monkeypatch.setattr(_http, "PATIENCE", 2.0)
+    monkeypatch.setattr(_http, "FIRST_PATIENCE", 2.0)
 
 
 def connection_to(server: ZStackServer) -> dict[str, Any]:

@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import ssl
 import threading
 import time
 from collections.abc import Container, Iterator, Mapping
@@ -29,6 +27,7 @@ from ..._errors import (
     PermissionDenied,
     TransportError,
 )
+from ..._http import checked_ca_path
 from ..._library import require
 from ..._task import Deadline
 from . import commands
@@ -175,7 +174,7 @@ class Api:
         connection = proxmoxer.ProxmoxAPI(
             f"[{host}]" if ":" in host else host,
             port=port or DEFAULT_PORT,
-            verify_ssl=(self._ca_path() or True) if self._options["validate_certs"] else False,
+            verify_ssl=(checked_ca_path(self._options) or True) if self._options["validate_certs"] else False,
             timeout=(10, 60),
             **self._credentials(),
         )
@@ -200,20 +199,6 @@ class Api:
         if not host:
             raise InvalidRequest(f"url: '{url}' names no host.", advice=advice)
         return host, port
-
-    def _ca_path(self) -> str | None:
-        """
-        :raises InvalidRequest: there are no certificates in it.
-        """
-        path = self._options.get("ca_path")
-        if path and not os.path.isdir(path):
-            try:
-                ssl.create_default_context(cafile=path)
-            except OSError as error:
-                raise InvalidRequest(
-                    f"ca_path: there is no certificate in {path}: {error}.", advice="It is a file in PEM form."
-                ) from error
-        return path
 
     def _note_answer(self, response: Any, **_options: Any) -> None:
         self._has_answered = True

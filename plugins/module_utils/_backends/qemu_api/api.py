@@ -14,11 +14,9 @@ from urllib.parse import quote, urlsplit
 
 from ..._errors import BackendError, Conflict, Error, InvalidRequest, NotFound, TransportError
 from ..._http import Answer, Http
-from ..._task import Deadline
 from .dialects import DIALECTS, Dialect, Row
 
 EXAMPLE = "http://manager.example.com:3000"
-READ_TIMEOUT = 30.0
 LONG = 300.0
 """Seconds for the answer to a write, which comes when all is done; a restart takes 3 at least, a snapshot its time."""
 
@@ -89,15 +87,7 @@ class Manager:
         """
         :raises TransportError: nobody answered within half a minute.
         """
-        lost: TransportError | None = None
-        for _turn in Deadline(READ_TIMEOUT).intervals(0.2, 2.0):
-            used = self._http.endpoint
-            try:
-                return result_of(self._http.send("GET", f"/api{path}", headers={}, query=query))
-            except TransportError as error:
-                lost = error
-                self._http.turn_away(used)
-        raise lost or TransportError("No endpoint answered.")
+        return self._http.repeat(lambda: result_of(self._http.send("GET", f"/api{path}", headers={}, query=query)))
 
     def write(self, method: str, *path: str, body: Mapping[str, Any] | None = None) -> Any:
         """

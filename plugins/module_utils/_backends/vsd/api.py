@@ -27,13 +27,10 @@ from ..._errors import (
     TransportError,
 )
 from ..._http import READ_TIMEOUT, Answer, Http
-from ..._task import Deadline
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LOGIN = "/v1/authentication/login"
 SYSTEM = "system"
-READ_PATIENCE = 30.0
-"""Seconds for which a read is repeated when no answer comes."""
 PAGE = 100
 _GATEWAY = (502, 503, 504)
 _OF_SESSIONS = re.compile(r"token|log ?in\b|logged|unauthori[sz]ed|令牌|登录|未认证", re.IGNORECASE)
@@ -105,15 +102,7 @@ class Api:
 
         :raises TransportError: no answer came within half a minute.
         """
-        lost: TransportError | None = None
-        for _turn in Deadline(READ_PATIENCE).intervals(0.2, 2.0):
-            used = self._http.endpoint
-            try:
-                return self._request("GET", path, query, None, READ_TIMEOUT)
-            except TransportError as error:
-                lost = error
-                self._http.turn_away(used)
-        raise lost or TransportError(f"GET {path}: no answer came.")
+        return self._http.repeat(lambda: self._request("GET", path, query, None, READ_TIMEOUT))
 
     def post(self, path: str, body: Mapping[str, Any], read_timeout: float = READ_TIMEOUT) -> Any:
         """The data of an answer; what stands inside of a batch is for the caller to look at.

@@ -11,11 +11,10 @@ case, and nearly every write is a job, whatever the documentation calls it. See 
 from __future__ import annotations
 
 import json
-import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Optional, TypeVar
@@ -23,7 +22,6 @@ from urllib.parse import urlsplit
 
 from ..._errors import BackendError, Error, TransportError
 from ..._http import Http
-from ..._task import Deadline
 from . import sessions
 from .answers import SessionEnded, error_of, error_of_status
 from .times import seconds_of
@@ -31,7 +29,6 @@ from .times import seconds_of
 T = TypeVar("T")
 
 DEFAULT_PORT = 8080
-READ_TIMEOUT = 30.0
 LIMIT = 1000
 """The most rows that the server tells in one answer unless it is asked for more."""
 
@@ -73,7 +70,7 @@ class Api:
         :raises NotFound, InvalidRequest, PermissionDenied, Conflict, BackendError: what the server says.
         :raises TransportError: no endpoint answered within half a minute.
         """
-        return self._repeat(lambda: _expected(f"GET {path}", *self._authorised("GET", path, query=params)))
+        return self._http.repeat(lambda: _expected(f"GET {path}", *self._authorised("GET", path, query=params)))
 
     def zql(self, *statements: str) -> list[list[dict[str, Any]]]:
         """The rows of each statement. In ZQL a value is quoted; in plain queries it may look like an operator.
@@ -91,21 +88,6 @@ class Api:
             rows += page
             if len(page) < LIMIT:
                 return rows
-
-    def _repeat(self, ask: Callable[[], T]) -> T:
-        """Ask until there is an answer, the next endpoint each time.
-
-        :raises TransportError: there is none within half a minute.
-        """
-        lost: TransportError | None = None
-        for _turn in Deadline(READ_TIMEOUT).intervals(0.2 + random.random() / 10, 2.0):
-            used = self._http.endpoint
-            try:
-                return ask()
-            except TransportError as error:
-                lost = error
-                self._http.turn_away(used)
-        raise lost or TransportError("No endpoint answered.")
 
     # --- writing
 
@@ -168,7 +150,7 @@ class Api:
         if job in self._done:
             return self._done[job]
         path = f"/api-jobs/{job}"
-        return self._repeat(lambda: _job_of(f"GET {path}", *self._exchange("GET", path)))
+        return self._http.repeat(lambda: _job_of(f"GET {path}", *self._exchange("GET", path)))
 
     # --- the session
 
@@ -221,7 +203,7 @@ class Api:
     def _log_in(self) -> None:
         path, key, parameters = sessions.login_of(self._options)
         body: dict[str, Any] = {key: parameters}
-        told = self._repeat(lambda: _expected(f"PUT {path}", *self._exchange("PUT", path, body=body)))["inventory"]
+        told = self._http.repeat(lambda: _expected(f"PUT {path}", *self._exchange("PUT", path, body=body)))["inventory"]
         self._sessions.append(told["uuid"])
         begun = seconds_of(told.get("createDate"), 0)
         if begun is not None:
