@@ -70,3 +70,16 @@ def test_thirty_clones_take_thirty_ids_at_the_first_attempt(ask: Ask, many: Prox
     assert len(many.writes) == 30
     lists = [one for one in many.requests if one.path.endswith(("/cluster/resources", "/qemu"))]
     assert len([one for one in lists if one.method == "GET"]) <= 2 * 5
+
+
+def test_no_more_vms_of_a_node_are_changed_at_once_than_may(ask: Ask) -> None:
+    with ProxmoxServer(nodes=2, task_seconds=0.3) as server:
+        for number in range(16):
+            server.add_vm(100 + number, f"vm{number}", f"pve{number % 2 + 1}", memory="64")
+        done = ask("vm_power", **connection_to(server), select={}, state="started", max_parallel_per_node=3)
+        assert not done.failed, done.result
+        for node in ("pve1", "pve2"):
+            begun = sorted(one.time for one in server.writes if f"/nodes/{node}/" in one.path)
+            assert len(begun) == 8
+            # the fourth waits for the end of the first, and so on
+            assert all(later - earlier >= 0.3 for earlier, later in zip(begun, begun[3:]))
