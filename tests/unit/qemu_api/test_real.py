@@ -30,7 +30,7 @@ def test_a_life_of_real_processes(tmp_path: pathlib.Path) -> None:
             do("vm", memory="64", cores=1, disks=[{"size": "1GiB"}])
             assert memory() == []
             do("vm_power", state="started")
-            (pid,) = processes(str(root))
+            pid = "".join(processes(str(root)))
             assert server.vm("web")["pid"] == int(pid)
             before = memory()
             do("vm_config", memory="96")
