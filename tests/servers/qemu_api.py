@@ -16,12 +16,10 @@ By hand: python -m tests.servers.qemu_api --dialect voidvm --vms 5 --port 3000
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
-import threading
 from typing import Any
 
-from .http import HttpsServer
+from .http import HttpsServer, wait_for_the_end
 from .qa.app import App, DocumentedApp, VoidVmApp
 from .qa.documented import FIRST_DISPLAY, Documented, Machines
 from .qa.faults import Faults, Front, Logged
@@ -197,8 +195,7 @@ def main() -> None:
             server.add_vm(f"vm{number:03d}", running=number % 2 == 0)
         print(f"url:     {server.url}")
         print(f"ca_path: {server.ca_path if options.tls else ''}", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        wait_for_the_end()
 
 
 if __name__ == "__main__":

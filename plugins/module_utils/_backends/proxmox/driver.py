@@ -143,9 +143,7 @@ class ProxmoxBackend(Backend):
 
     def add_facts(self, vm: VM, gather: Sequence[str]) -> None:
         if {"config", "pending"} & set(gather):
-            self._add_settings(vm)
-        if "pending" not in gather:
-            vm.pop("pending", None)
+            self._add_settings(vm, "pending" in gather)
         if "snapshots" in gather:
             vm["snapshots"] = self._snapshots(vm)
         if "agent" in gather:
@@ -231,13 +229,14 @@ class ProxmoxBackend(Backend):
                 ) from error
         return None
 
-    def _add_settings(self, vm: VM) -> None:
+    def _add_settings(self, vm: VM, with_pending: bool) -> None:
         """One request tells what runs and what waits for a restart."""
         now, next_boot = self.configurations(vm)
-        vm.update(translation.settings_of(next_boot))
-        vm["pending"] = {}
-        if vm["state"] in ("running", "paused"):
-            vm["pending"] = waiting(translation.settings_of(now), translation.settings_of(next_boot))
+        settings = translation.settings_of(next_boot)
+        vm.update(settings)
+        if with_pending:
+            runs = vm["state"] in ("running", "paused")
+            vm["pending"] = waiting(translation.settings_of(now), settings) if runs else {}
 
     def configurations(self, vm: VM) -> tuple[dict[str, Any], dict[str, Any]]:
         rows = self.api.get("nodes", vm["node"], "qemu", vm["id"], "pending")
