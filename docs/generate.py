@@ -50,6 +50,7 @@ OPERATIONS = {
     "node_info": "tell about its nodes",
     "task_info": "tell about tasks",
     "console": "open a page on which the console is seen",
+    "close_console": "close it again",
 }
 
 HEAD = """\

@@ -21,7 +21,8 @@ notes:
     VM.Migrate, VM.PowerMgmt, VM.Snapshot, VM.Snapshot.Rollback, VM.Config.CDROM, VM.Config.CPU, VM.Config.Cloudinit,
     VM.Config.Disk, VM.Config.HWType, VM.Config.Memory, VM.Config.Network, VM.Config.Options, Datastore.AllocateSpace,
     Datastore.Audit, SDN.Use, Pool.Audit, Pool.Allocate and Sys.Audit, and to ask the agent VM.GuestAgent.Audit
-    (Proxmox VE 9) or VM.Monitor (Proxmox VE 8.4). Only the key C(startup) needs Sys.Modify as well.
+    (Proxmox VE 9) or VM.Monitor (Proxmox VE 8.4). Only the key C(startup) needs Sys.Modify as well, and C(websocket)
+    of M(anyvirt.compute.vm_console) VM.Console.
   - A token with privilege separation has only the privileges that were given to the token itself. Without VM.Audit a VM
     is not shown, and the modules say so where they can.
   - Some keys, such as C(args), C(lock), C(affinity), C(hugepages) and devices of the host, can be set by C(root@pam)

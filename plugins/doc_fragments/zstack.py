@@ -15,7 +15,7 @@ requirements:
   - "For O(backend=zstack), on the host on which the module runs: the Python library C(requests)"
 notes:
   - With O(backend=zstack) the module may run on any host that reaches the API, such as C(localhost). A session is
-    always logged out.
+    always logged out, but for the one that a console of M(anyvirt.compute.vm_console) needs.
   - With O(backend=zstack) images, networks, hosts, storages, clusters, zones and instance offerings are named by name
     or by uuid. A name that fits several is refused. The C(id) of a VM is its uuid, without dashes. A VM that is made
     with an C(id) gets that uuid, and one that was destroyed with it is recovered.

@@ -11,7 +11,7 @@ from typing import Any
 
 from ._backends.base import Backend
 from ._errors import InvalidRequest, NotFound
-from ._plan import VM, Op, Plan, Step, plan_settings
+from ._plan import VM, Op, Plan, Step, ops_asked_for, plan_settings
 
 
 def plan_clone(
@@ -40,12 +40,20 @@ def plan_clone(
         raise InvalidRequest("storage: a linked clone has its disks where those of its source are.")
     placed = {key: wanted[key] for key in backend.places_clones if key in wanted}
     how = {"id": vm_id, "snapshot": snapshot, "linked": linked, "storage": storage, **placed}
-    needs = {Op.CLONE_LINKED: linked, Op.CLONE_SNAPSHOT: snapshot, Op.CLONE_STORAGE: storage}
-    step = Step(Op.CLONE, {"name": name}, how, tuple(op for op, is_needed in needs.items() if is_needed), source)
+    step = Step(Op.CLONE, {"name": name}, how, clone_needs(snapshot, not linked, storage)[1:], source)
     copy = {**backend.clone_of(_at(backend, source, snapshot), name), **placed}
     if storage:
         copy["disks"] = {slot: {**disk, "storage": storage} for slot, disk in copy.get("disks", {}).items()}
     return Plan({}, copy, (), (step,)).and_then(plan_settings(copy, wanted))
+
+
+def clone_needs(snapshot: str | None, full: bool | None, storage: str | None) -> tuple[Op, ...]:
+    """What a backend must be able to do for such a copy, whatever the source is.
+
+    :param full: as in ``plan_clone``.
+    """
+    asked = {Op.CLONE_LINKED: full is False, Op.CLONE_SNAPSHOT: snapshot, Op.CLONE_STORAGE: storage}
+    return (Op.CLONE, *ops_asked_for(asked))
 
 
 def _at(backend: Backend, source: VM, snapshot: str | None) -> VM:

@@ -155,21 +155,24 @@ class Field:
             raise ValueError("create-only and write-only contradict each other")
 
 
+PLAIN = Field()
+"""A setting of which there is nothing special to know."""
+
 DISK_FIELDS = {
     "slot": Field(slot_name),
     "size": Field(disk_in_gib),
     "storage": Field(plain_line),
-    "format": Field(),
+    "format": PLAIN,
     "source": Field(plain_line, create_only=True),
     "checksum": Field(str.lower, create_only=True),
 }
 NIC_FIELDS = {
     "slot": Field(slot_name),
     "network": Field(plain_line),
-    "model": Field(),
+    "model": PLAIN,
     "mac": Field(mac_address),
     "vlan": Field(vlan_tag),
-    "connected": Field(),
+    "connected": PLAIN,
     "forwards": Field(forward_list),
 }
 CLOUD_INIT_FIELDS = {
@@ -177,8 +180,8 @@ CLOUD_INIT_FIELDS = {
     "password": Field(plain_line, secret=True, write_only=True),
     "ssh_keys": Field(ssh_key_list),
     "hostname": Field(plain_line),
-    "nameservers": Field(),
-    "search_domains": Field(),
+    "nameservers": PLAIN,
+    "search_domains": PLAIN,
     "ip_config": Field(
         keyed_by="nic",
         fields={
@@ -192,24 +195,24 @@ CLOUD_INIT_FIELDS = {
     "user_data": Field(secret=True),
 }
 VM_FIELDS = {
-    "name": Field(),
-    "description": Field(),
+    "name": PLAIN,
+    "description": PLAIN,
     "memory": Field(memory_in_mib),
     "cores": Field(at_least_one),
     "sockets": Field(at_least_one),
     "cpu_type": Field(plain_line),
-    "firmware": Field(),
+    "firmware": PLAIN,
     "boot_order": Field(lambda value: [slot_name(slot) for slot in value]),
     "tags": Field(tag_set),
-    "guest_agent": Field(),
-    "template": Field(),
+    "guest_agent": PLAIN,
+    "template": PLAIN,
     "node": Field(plain_line, create_only=True),
     "pool": Field(plain_line),
     "disks": Field(fields=DISK_FIELDS, keyed_by="slot", slots="virtio"),
     "nics": Field(fields=NIC_FIELDS, keyed_by="slot", slots="net"),
     "cdrom": Field(fields={"slot": Field(slot_name), "image": Field(plain_line)}),
     "cloud_init": Field(fields=CLOUD_INIT_FIELDS),
-    "native": Field(),
+    "native": PLAIN,
 }
 """Every setting of a VM, in the words of the options. ``memory`` is in MiB, a disk's ``size`` in GiB."""
 
@@ -227,6 +230,23 @@ def normalised(params: Mapping[str, Any], fields: Mapping[str, Field] | None = N
             except InvalidRequest as error:
                 raise InvalidRequest(f"{name}: {error.message}", advice=error.advice) from error
     return settings
+
+
+def named(params: Mapping[str, Any]) -> set[str]:
+    """The settings that the user named, with parts of devices as ``nics.model``.
+
+    What is empty, and what matters only when something is made, is left out: of a VM that is there it changes nothing.
+    """
+    found: set[str] = set()
+    for name in _given(params, VM_FIELDS):
+        devices = params[name] if isinstance(params[name], list) else [params[name]]
+        parts = [part for device in devices for part in _given(device, VM_FIELDS[name].fields)]
+        found.update((name, *(f"{name}.{part}" for part in parts)))
+    return found
+
+
+def _given(params: Mapping[str, Any], fields: Mapping[str, Field]) -> list[str]:
+    return [name for name, one in fields.items() if not one.create_only and params.get(name) not in (None, "", [], {})]
 
 
 def _normal_value(value: Any, one: Field) -> Any:
@@ -275,7 +295,7 @@ def shown(settings: Mapping[str, Any], fields: Mapping[str, Field] | None = None
     """For the user's eyes: devices as lists in slot order, secrets as digests, how things were made left out."""
     result = {}
     for name, value in settings.items():
-        one = (VM_FIELDS if fields is None else fields).get(name, Field())
+        one = (VM_FIELDS if fields is None else fields).get(name, PLAIN)
         if one.write_only or (one.create_only and name != "node"):
             continue
         if one.secret:
@@ -294,7 +314,7 @@ def shown_at(path: Sequence[str], value: Any, fields: Mapping[str, Field] | None
     :param path: as in a Change.
     """
     name, *rest = path
-    one = (VM_FIELDS if fields is None else fields).get(name, Field())
+    one = (VM_FIELDS if fields is None else fields).get(name, PLAIN)
     if value is None:
         return None
     if one.keyed_by and rest:

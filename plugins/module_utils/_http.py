@@ -12,7 +12,7 @@ import random
 import re
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from ._task import Deadline
 CONNECTIONS = 16
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
 PATIENCE, FIRST_PATIENCE = 30.0, 5.0
-"""For how long a lost answer is asked for again; before anything has answered it is rather the url that is wrong."""
+"""For how many seconds a lost answer is asked for again, and for how many before anything has ever answered."""
 T = TypeVar("T")
 
 
@@ -100,10 +100,8 @@ class Http:
 
         :raises TransportError: there is none within half a minute, or has never been one within some seconds.
         """
-        deadline = Deadline(PATIENCE if self._has_answered else FIRST_PATIENCE)
-        attempts = deadline.intervals(0.2 + random.random() / 10, 2.0)
         lost: TransportError | None = None
-        for _turn in chain(attempts, repeat(None, len(self._endpoints) - 1)):
+        for _turn in attempts(len(self._endpoints), self._has_answered):
             used = self.endpoint
             try:
                 return ask()
@@ -182,6 +180,16 @@ class Http:
         return TransportError(
             f"{what}: {endpoint} does not answer: {_reason(error)}.", advice="Check url, and that the API is up."
         )
+
+
+def attempts(endpoints: int, has_answered: bool) -> Iterator[None]:
+    """The times at which an answer that may be lost is asked for, at least one for each endpoint.
+
+    :param has_answered: where nothing ever has it is rather the url that is wrong, and the patience is shorter.
+    """
+    deadline = Deadline(PATIENCE if has_answered else FIRST_PATIENCE)
+    # the wait for the first endpoint may take longer than there is time
+    return chain(deadline.intervals(0.2 + random.random() / 10, 2.0), repeat(None, endpoints - 1))
 
 
 def checked_ca_path(options: Mapping[str, Any]) -> str | None:

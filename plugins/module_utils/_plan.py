@@ -14,7 +14,7 @@ from typing import Any, Optional
 from ansible.module_utils.common.dict_transformations import dict_merge, recursive_diff
 
 from ._errors import InvalidRequest, NotFound
-from ._fields import VM_FIELDS, Field, comparable
+from ._fields import PLAIN, VM_FIELDS, Field, comparable
 
 VM = dict[str, Any]
 """A VM: ``id``, ``name``, ``backend``, ``node``, ``state`` and its settings, with devices as dicts by slot."""
@@ -51,6 +51,12 @@ class Op(str, Enum):
     NODE_INFO = "node_info"
     TASK_INFO = "task_info"
     CONSOLE = "console"
+    CLOSE_CONSOLE = "close_console"
+
+
+def ops_asked_for(asked: Mapping[Op, object]) -> tuple[Op, ...]:
+    """Those that have something true beside them."""
+    return tuple(op for op, is_asked in asked.items() if is_asked)
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,13 @@ class Change:
     @property
     def setting(self) -> str:
         """The name in the table of capabilities: ``memory``, ``nics``, ``nics.model``."""
-        one = VM_FIELDS.get(self.path[0], Field())
+        one = VM_FIELDS.get(self.path[0], PLAIN)
         return ".".join(self.path[:1] + self.path[2:] if one.keyed_by else self.path[:2])
 
     @property
     def settings(self) -> list[str]:
         """``setting`` and, of a device that is added, each of its parts."""
-        one = VM_FIELDS.get(self.path[0], Field())
+        one = VM_FIELDS.get(self.path[0], PLAIN)
         is_whole = len(self.path) == (2 if one.keyed_by else 1)
         if isinstance(self.after, dict) and one.fields and is_whole:
             return [self.setting, *(f"{self.path[0]}.{part}" for part in self.after)]
@@ -160,7 +166,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
     """Every setting that differs; of devices that stay, each part by itself."""
     old, new = recursive_diff(before, after) or ({}, {})
     for name in sorted({*old, *new}):
-        one = VM_FIELDS.get(name, Field())
+        one = VM_FIELDS.get(name, PLAIN)
         paths: list[tuple[str, ...]] = [(name,)]
         if one.fields:
             paths = list(_parts(name, one, before.get(name) or {}, after.get(name) or {}))
@@ -211,7 +217,7 @@ def _with_secrets(changes: tuple[Change, ...], wanted: Mapping[str, Any]) -> tup
     """A write-only secret goes along when its surroundings change."""
     found = []
     for name in {change.path[0] for change in changes if len(change.path) == 2}:
-        for part, one in VM_FIELDS.get(name, Field()).fields.items():
+        for part, one in VM_FIELDS.get(name, PLAIN).fields.items():
             if one.write_only and part in wanted.get(name, {}):
                 found.append(Change((name, part), None, wanted[name][part]))
     return changes + tuple(found)

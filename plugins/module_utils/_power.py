@@ -33,6 +33,13 @@ TRANSITIONS: Mapping[str, Mapping[str, tuple[Op, ...]]] = {
 FORCED: Mapping[str, tuple[Op, ...]] = {"suspended": (Op.STOP,), "unknown": (Op.STOP,)}
 """Ways to ``stopped`` that lose what is in memory, and so are taken with ``force`` only."""
 
+
+def indispensable(wanted: str) -> set[Op]:
+    """The operations that every way to a state has."""
+    forced = FORCED.values() if wanted == "stopped" else ()
+    return set.intersection(*(set(way) for way in (*TRANSITIONS[wanted].values(), *forced) if way))
+
+
 RESULT = {
     "started": "running",
     "stopped": "stopped",

@@ -9,7 +9,7 @@ The only place that knows AnsibleModule: check mode is read here, modules end he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,9 +21,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ._backends.base import Backend, Identity
 from ._backends.connect import connect
 from ._errors import Error, InvalidRequest, NotFound, SomeFailed, TaskFailed
-from ._fields import normalised
+from ._fields import named, normalised
 from ._plan import VM, Op, Plan
-from ._spec import settings_of
+from ._spec import own_options, settings_of
 from ._task import Deadline, Task
 from ._visible import visible, with_pending
 
@@ -31,17 +31,28 @@ Decide = Callable[["VM | None"], Plan]
 """From a VM's present state, None where there is no such VM, to what shall be done."""
 
 Result = dict[str, Any]
+Options = Mapping[str, Any]
 
 _READERS = 16
 """How many VMs are read at once."""
 
 
-def run_module(run: Callable[[Session], Result], **arguments: Any) -> None:
-    """A module's ``main``: parse the options, run, and end with a result or a failure."""
+def run_module(
+    run: Callable[[Session], Result],
+    needs: Callable[[Options], Iterable[Op]] = lambda options: (),
+    settings: Callable[[Options], Mapping[str, Any]] = lambda options: {},
+    **arguments: Any,
+) -> None:
+    """A module's ``main``: parse the options, run, and end with a result or a failure.
+
+    :param needs: the operations that options of a VM ask for, whatever its state.
+    :param settings: the settings among them.
+    """
     module = AnsibleModule(supports_check_mode=True, **arguments)
     session = Session(module)
     try:
         session.check_options()
+        session.check_declared(needs, settings)
         result = run(session)
     except Error as error:
         session.close()
@@ -54,6 +65,7 @@ def run_module(run: Callable[[Session], Result], **arguments: Any) -> None:
 class Outcome:
     """What became of a plan; in check mode, what would."""
 
+    identity: Identity
     plan: Plan
     vm: VM
     pending: Sequence[str] | None
@@ -65,10 +77,11 @@ class Outcome:
         return bool(self.tasks) and self.tasks[-1].is_finished
 
     def to_result(self) -> Result:
+        after = visible(self.plan.after)
         result: Result = {
             "changed": self.plan.changed,
-            "vm": visible(self.vm),
-            "diff": {"before": visible(self.plan.before), "after": visible(self.plan.after)},
+            "vm": after if self.vm is self.plan.after else visible(self.vm),
+            "diff": {"before": visible(self.plan.before) if self.plan.changed else after, "after": after},
         }
         if self.pending is not None:
             result.update(pending=list(self.pending), restart_required=bool(self.pending))
@@ -102,10 +115,24 @@ class Session:
         for name in ("timeout", "max_parallel", "max_parallel_per_node"):
             if self.params.get(name) is not None and self.params[name] < 1:
                 raise InvalidRequest(f"{name}: {self.params[name]} is too small: it must be at least 1.")
-        if self.params.get("wait_for"):
-            from ._readiness import check
+        for options in (self.params, *(self.params.get("each") or ())):
+            if options.get("wait_for"):
+                from ._readiness import check
 
-            check(self.params["wait_for"])
+                check(options["wait_for"])
+
+    def check_declared(
+        self, needs: Callable[[Options], Iterable[Op]], settings: Callable[[Options], Mapping[str, Any]]
+    ) -> None:
+        """
+        :raises Unsupported: no server of this backend can do what is asked; nothing was sent to find out.
+        """
+        lists = [name for name in ("each", "clones") if self.params.get(name) is not None]
+        vms = own_options(self.params, lists[0]) if lists else [self.params]
+        ops = {op for options in vms for op in needs(options)}
+        named_settings = {name for options in vms for name in named(settings(options))}
+        if ops or named_settings:
+            self.backend.check_declared(sorted(ops), sorted(named_settings))
 
     @property
     def identity(self) -> Identity:
@@ -199,7 +226,7 @@ class Session:
     def _carry_out_plan(self, identity: Identity, decide: Decide, gather: Sequence[str]) -> Outcome:
         plan = self._decide(identity, decide, gather)
         if not plan.changed or self._module.check_mode:
-            return Outcome(plan, plan.after, self._predicted_pending(plan))
+            return Outcome(identity, plan, plan.after, self._predicted_pending(plan))
         with self._turn_of(plan):
             deadline = Deadline(self.params["timeout"])
             with self.backend.exclusive(plan, deadline) as is_outdated:
@@ -208,7 +235,7 @@ class Session:
                 tasks = self._carry_out(plan, deadline)
         for text in [*plan.warnings, *(warning for task in tasks for warning in task.warnings)]:
             self.warn(text)
-        return Outcome(plan, plan.after, self._predicted_pending(plan), tasks)
+        return Outcome(identity, plan, plan.after, self._predicted_pending(plan), tasks)
 
     @contextmanager
     def _turn_of(self, plan: Plan) -> Iterator[None]:
@@ -251,6 +278,37 @@ class Session:
         from ._fleet import addressed
 
         return self.converge_all(addressed(self.params, self.backend), decide_of, gather, finish)
+
+    def converge_own(
+        self,
+        option: str,
+        decide: Callable[[VM | None, Options], Plan],
+        finish: Callable[[Outcome, Options], Result] = lambda outcome, _options: outcome.to_result(),
+    ) -> Result:
+        """The same for the one VM of the task, or for those of a list that have options of their own.
+
+        :param option: the list.
+        :param decide: is told the VM's options, and so is ``finish``.
+        :raises InvalidRequest: a name or id is given twice.
+        :raises SomeFailed: at the end, with the results of all.
+        """
+        several = self.params[option] is not None
+        given = own_options(self.params, option) if several else [self.params]
+        vms = {self.identity_of(one): one for one in given}
+        names = [one["name"] for one in given if one["name"] is not None]
+        if len(set(names)) < len(names) or len(vms) < len(given):
+            raise InvalidRequest(f"{option}: a name or id is given twice.")
+
+        def decide_of(identity: Identity) -> Decide:
+            return lambda vm: decide(vm, vms[identity])
+
+        def finished(outcome: Outcome) -> Result:
+            return finish(outcome, vms[outcome.identity])
+
+        if several:
+            return self.converge_all(list(vms), decide_of, finish=finished)
+        (identity,) = vms
+        return finished(self.converge(identity, decide_of(identity)))
 
     def converge_all(
         self,

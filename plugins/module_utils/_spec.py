@@ -213,6 +213,26 @@ READINESS: dict[str, Any] = {
 }
 
 
+STATE: dict[str, Any] = {"type": "str", "choices": ["present", "absent", "started", "stopped"], "default": "present"}
+ABSENT: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
+
+
+def of_each(**options: Any) -> dict[str, Any]:
+    """A list of VMs with options of their own. None has a default: what is not named is as the task says."""
+    own = {name: {key: one[key] for key in one if key != "default"} for name, one in options.items()}
+    return {
+        "type": "list",
+        "elements": "dict",
+        "options": {**IDENTITY, **own},
+        "required_one_of": [("name", "id")],
+    }
+
+
+CLONES = of_each(name={"type": "str", "required": True}, **SETTINGS)
+EACH_VM = of_each(state=STATE, clone_from=CLONE_FROM, **SETTINGS, **READINESS)
+EACH_CONFIG = {**of_each(absent=ABSENT, **SETTINGS), "mutually_exclusive": [("name", "id")]}
+
+
 def waiting(timeout: int) -> dict[str, Any]:
     """``wait``, and ``timeout`` with the seconds that fit the module's operations."""
     return {"wait": {"type": "bool", "default": True}, "timeout": {"type": "int", "default": timeout}}
@@ -223,15 +243,30 @@ def one_vm(**options: Any) -> dict[str, Any]:
     return {"argument_spec": {**CONNECTION, **IDENTITY, **options}, "required_one_of": [("name", "id")]}
 
 
+def one_vm_or_each(each: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    """Arguments of AnsibleModule for a module that is about one VM, or a list of them with options of their own."""
+    return {
+        "argument_spec": {**CONNECTION, **IDENTITY, "each": each, **BULK, **options},
+        "required_one_of": [("name", "id", "each")],
+        "mutually_exclusive": [("name", "each"), ("id", "each")],
+    }
+
+
 def one_vm_or_many(**options: Any) -> dict[str, Any]:
     """Arguments of AnsibleModule for a module that is about one VM, a list of them, or all that fit a selector."""
+    addresses = ("name", "id", "vms", "select", *(name for name in options if name == "each"))
     return {
         "argument_spec": {**CONNECTION, **IDENTITY, **SELECT, **BULK, **options},
-        "required_one_of": [("name", "id", "vms", "select")],
-        "mutually_exclusive": [("name", "id", "vms", "select")],
+        "required_one_of": [addresses],
+        "mutually_exclusive": [addresses],
     }
 
 
 def settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
     """The settings among a task's options, still as they were given."""
     return {name: params.get(name) for name in SETTINGS}
+
+
+def own_options(params: Mapping[str, Any], option: str) -> list[dict[str, Any]]:
+    """The options of each VM of a list: those of the task, and its own before them."""
+    return [{**params, **{name: value for name, value in one.items() if value is not None}} for one in params[option]]

@@ -8,11 +8,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: vm
-short_description: Make, change, start, stop and delete a VM
+short_description: Make, change, start, stop and delete VMs
 version_added: 0.1.0
 description:
   - Sees to it that a VM is there with the settings that are given, started or stopped, or that it is not there. One
     task leads from nothing to a guest that can be reached.
+  - With O(each) one task does so for many VMs, each with options of its own.
   - A second run changes nothing. Only what is given is compared, and compared by its meaning. What is not given stays
     as it is.
   - Check mode tells what a real run would do, with a diff, and refuses what a real run would refuse.
@@ -92,11 +93,13 @@ options:
     default: false
   timeout:
     description:
-      - How many seconds the work may take on the backend, and the wait for another run that works on the same VM.
+      - How many seconds the work on a VM may take on the backend, and the wait for another run that works on the same
+        VM.
       - When it is over the task fails. What goes on is told as RV(task).
     type: int
     default: 1800
 notes:
+  - One of O(name), O(id) and O(each) is needed.
   - With both O(name) and O(id), the id says which VM it is, and the name what it shall be called. O(backend=qemu) can
     neither rename a VM nor make one with a given id. O(backend=proxmox) can do both. Without O(id) a new VM gets the
     first id there that is free, however many runs make VMs at the same time.
@@ -119,6 +122,8 @@ extends_documentation_fragment:
   - anyvirt.compute.attributes.actiongroup
   - anyvirt.compute.connection
   - anyvirt.compute.identity
+  - anyvirt.compute.bulk
+  - anyvirt.compute.each.vm
   - anyvirt.compute.settings
   - anyvirt.compute.readiness
   - anyvirt.compute.waiting
@@ -294,6 +299,54 @@ EXAMPLES = r"""
     cdrom:
       image: ""
 
+- name: Several VMs in one task, with what they have in common beside what each has for itself
+  anyvirt.compute.vm:
+    state: started
+    memory: 2GiB
+    nics:
+      - network: user
+    each:
+      - name: app1
+        disks:
+          - size: 20GiB
+      - name: app2
+        memory: 4GiB
+        tags:
+          - large
+        disks:
+          - size: 40GiB
+      - name: app3
+        state: stopped
+        clone_from:
+          name: web1
+      - name: app0
+        state: absent
+    max_parallel: 2
+
+- name: On Proxmox VE two VMs from a template, each on a node and with an address of its own, until both can be used
+  anyvirt.compute.vm:
+    backend: proxmox
+    state: started
+    clone_from:
+      name: debian-12
+    each:
+      - name: shop1
+        node: pve1
+        cloud_init:
+          ip_config:
+            - nic: net0
+              ip: 192.0.2.21/24
+              gateway: 192.0.2.1
+      - name: shop2
+        node: pve2
+        cloud_init:
+          ip_config:
+            - nic: net0
+              ip: 192.0.2.22/24
+              gateway: 192.0.2.1
+    wait_for:
+      agent: true
+
 - name: The VM and all that it has is gone, even if it runs
   anyvirt.compute.vm:
     name: desktop1
@@ -307,7 +360,7 @@ vm:
   description:
     - The VM as it is in the end.
     - In check mode it is the VM as it would be, and for one that would be made only what was given is known.
-  returned: success
+  returned: success, of one VM
   type: dict
   contains:
     id:
@@ -573,7 +626,7 @@ pending:
   description:
     - The settings that were changed but are not in effect before the VM is next started. Parts of devices are written
       as V(nics.net0.model).
-  returned: success
+  returned: success, of one VM
   type: list
   elements: str
   sample:
@@ -581,13 +634,13 @@ pending:
 restart_required:
   description:
     - Whether anything is RV(pending).
-  returned: success
+  returned: success, of one VM
   type: bool
   sample: true
 task:
   description:
     - The last thing that the backend was asked to do.
-  returned: when something was done
+  returned: when something was done, of one VM
   type: dict
   contains:
     id:
@@ -629,8 +682,10 @@ task:
 diff:
   description:
     - What changes. It has C(before) and C(after), both as RV(vm). C(before) is empty where there was no such VM.
+    - With O(each) it is a list with an entry for each VM that changes, with the name as C(before_header) and
+      C(after_header).
   returned: success
-  type: dict
+  type: raw
   sample:
     before: {}
     after:
@@ -659,6 +714,109 @@ diff:
         ip_config:
           - nic: net0
             ip: dhcp
+results:
+  description:
+    - What became of each VM, in the order in which they were given.
+  returned: with O(each), also on failure
+  type: list
+  elements: dict
+  contains:
+    id:
+      description:
+        - The id of the VM.
+      returned: always
+      type: str
+    name:
+      description:
+        - The name of the VM.
+      returned: always
+      type: str
+    changed:
+      description:
+        - Whether it was changed.
+      returned: always
+      type: bool
+    vm:
+      description:
+        - The VM, as RV(vm).
+      returned: where it went well
+      type: dict
+    pending:
+      description:
+        - As RV(pending).
+      returned: where it went well
+      type: list
+      elements: str
+    restart_required:
+      description:
+        - As RV(restart_required).
+      returned: where it went well
+      type: bool
+    task:
+      description:
+        - As RV(task).
+      returned: where something was done
+      type: dict
+    failed:
+      description:
+        - Whether it failed.
+      returned: where it failed
+      type: bool
+    msg:
+      description:
+        - Why it failed.
+      returned: where it failed
+      type: str
+    kind:
+      description:
+        - As RV(kind).
+      returned: where it failed
+      type: str
+    skipped:
+      description:
+        - Whether it was not begun because of O(fail_fast).
+      returned: where it was not begun
+      type: bool
+  sample:
+    - id: c7333aa8-e3da-4f67-ada1-417157a6ebdd
+      name: app1
+      changed: true
+      vm:
+        id: c7333aa8-e3da-4f67-ada1-417157a6ebdd
+        name: app1
+        backend: qemu
+        node: host1
+        state: running
+        native_state: running
+        template: false
+        tags: []
+        pool: null
+        memory: 1024
+        cores: 1
+        sockets: 1
+        cpu_type: max
+        firmware: bios
+        disks:
+          - slot: virtio0
+            size: 10
+            format: qcow2
+        nics: []
+      pending: []
+      restart_required: false
+      task:
+        id: qemu:start:c7333aa8-e3da-4f67-ada1-417157a6ebdd
+        backend: qemu
+        state: succeeded
+        warnings: []
+    - id: null
+      name: app0
+      changed: false
+      vm:
+        name: app0
+        id: null
+        state: absent
+      pending: []
+      restart_required: false
 kind:
   description:
     - What kind of failure it is, for conditions in playbooks. The text for people is in C(msg).
@@ -667,71 +825,83 @@ kind:
       wrong state, or changed meanwhile), V(missing_library) (a Python library or a program is not installed),
       V(backend_error) (the backend refused or broke), V(authentication_failed), V(permission_denied),
       V(transport_error) (no answer), V(task_failed), V(task_timeout) (the work goes on, and its RV(task) is in the
-      failure) and V(some_failed) (of several VMs, see C(results)).
+      failure) and V(some_failed) (of several VMs, see RV(results)).
   returned: failure
   type: str
   sample: conflict
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..module_utils._backends.base import Identity
-from ..module_utils._clone import plan_clone
+from ..module_utils._clone import clone_needs, plan_clone
 from ..module_utils._errors import Conflict
-from ..module_utils._plan import VM, Plan, plan_create, plan_delete, plan_settings, unchanged
+from ..module_utils._plan import VM, Op, Plan, plan_create, plan_delete, plan_settings, unchanged
 from ..module_utils._power import plan_power
-from ..module_utils._session import Result, Session, run_module
-from ..module_utils._spec import CLONE_FROM, READINESS, SETTINGS, one_vm, waiting
+from ..module_utils._session import Outcome, Result, Session, run_module
+from ..module_utils._spec import CLONE_FROM, EACH_VM, READINESS, SETTINGS, STATE, one_vm_or_each, settings_of, waiting
+
+Options = Mapping[str, Any]
 
 
-def plan_absent(session: Session, current: VM | None) -> Plan:
+def plan_absent(current: VM | None, options: Options) -> Plan:
     if current is None:
-        return unchanged({"name": session.params["name"], "id": session.params["id"], "state": "absent"})
-    if current["state"] not in ("stopped", "suspended") and not session.params["force"]:
+        return unchanged({"name": options["name"], "id": options["id"], "state": "absent"})
+    if current["state"] not in ("stopped", "suspended") and not options["force"]:
         raise Conflict(
             f"VM {current['name']} is {current['state']} and is not deleted.",
             advice="Stop it first, or use force: true, which cuts its power.",
             state=current["state"],
         )
-    return plan_delete(current, force=session.params["force"], purge=session.params["purge"])
+    return plan_delete(current, force=options["force"], purge=options["purge"])
 
 
-def plan_new(session: Session) -> Plan:
-    name, wanted, origin = session.new_name(), session.wanted(), session.params["clone_from"]
+def plan_new(session: Session, options: Options) -> Plan:
+    name, wanted, origin = session.new_name(options), session.wanted(options), options["clone_from"]
     if origin is None:
-        return plan_create(name, wanted, session.params["id"])
+        return plan_create(name, wanted, options["id"])
     source = session.read(Identity(name=origin["name"], id=origin["id"]), ("config", "snapshots"))
     how = {option: origin[option] for option in ("snapshot", "full", "storage")}
-    return plan_clone(session.backend, source, name, wanted, vm_id=session.params["id"], **how)
+    return plan_clone(session.backend, source, name, wanted, vm_id=options["id"], **how)
 
 
-def decide(session: Session, current: VM | None) -> Plan:
-    state = session.params["state"]
+def decide(session: Session, current: VM | None, options: Options) -> Plan:
+    state, force = options["state"], options["force"]
     if state == "absent":
-        return plan_absent(session, current)
-    force = session.params["force"]
-    plan = plan_new(session) if current is None else plan_settings(current, session.wanted(), force=force)
+        return plan_absent(current, options)
+    if current is None:
+        plan = plan_new(session, options)
+    else:
+        plan = plan_settings(current, session.wanted(options), force=force)
     if state == "present":
         return plan
-    return plan.and_then(
-        plan_power(
-            plan.after,
-            state,
-            session.backend.abilities.operations,
-            force=force,
-            shutdown_timeout=session.params["shutdown_timeout"],
-        )
-    )
+    able, patience = session.backend.abilities.operations, options["shutdown_timeout"]
+    return plan.and_then(plan_power(plan.after, state, able, force=force, shutdown_timeout=patience))
+
+
+def needs(options: Options) -> tuple[Op, ...]:
+    origin = options["clone_from"]
+    if options["state"] == "absent":
+        return (Op.DELETE,)
+    return clone_needs(origin["snapshot"], origin["full"], origin["storage"]) if origin else ()
 
 
 def run(session: Session) -> Result:
-    outcome = session.converge(session.identity, lambda current: decide(session, current))
-    return session.wait_ready(outcome, session.params["wait_for"]).to_result()
+    def finish(outcome: Outcome, options: Options) -> Result:
+        return session.wait_ready(outcome, options["wait_for"]).to_result()
+
+    return session.converge_own("each", lambda current, options: decide(session, current, options), finish)
 
 
 def main() -> None:
     run_module(
         run,
-        **one_vm(
-            state={"type": "str", "choices": ["present", "absent", "started", "stopped"], "default": "present"},
+        needs,
+        settings_of,
+        **one_vm_or_each(
+            EACH_VM,
+            state=STATE,
             clone_from=CLONE_FROM,
             force={"type": "bool", "default": False},
             purge={"type": "bool", "default": False},

@@ -82,7 +82,7 @@ extends_documentation_fragment:
   - anyvirt.compute.connection
   - anyvirt.compute.bulk
   - anyvirt.compute.settings
-  - anyvirt.compute.settings.clones
+  - anyvirt.compute.each.clones
   - anyvirt.compute.waiting
   - anyvirt.compute.qemu
   - anyvirt.compute.qemu.settings
@@ -467,11 +467,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._backends.base import Identity
-from ..module_utils._clone import plan_clone
+from ..module_utils._clone import clone_needs, plan_clone
 from ..module_utils._errors import InvalidRequest
-from ..module_utils._plan import VM, Plan, plan_settings
+from ..module_utils._plan import VM, Op, Plan, plan_settings
 from ..module_utils._session import Result, Session, run_module
-from ..module_utils._spec import BULK, CONNECTION, IDENTITY, SETTINGS, waiting
+from ..module_utils._spec import BULK, CLONES, CONNECTION, IDENTITY, SETTINGS, settings_of, waiting
+
+
+def is_full(clone: Mapping[str, Any]) -> bool | None:
+    return clone["full"] if clone["linked"] is None else not clone["linked"]
 
 
 def decide(session: Session, current: VM | None, clone: Mapping[str, Any]) -> Plan:
@@ -482,34 +486,28 @@ def decide(session: Session, current: VM | None, clone: Mapping[str, Any]) -> Pl
     if current is not None:
         return plan_settings(current, wanted)
     name, origin = session.new_name(clone), session.read(Identity.either(source), ("config", "snapshots"))
-    full = not clone["linked"] if clone["linked"] is not None else clone["full"]
-    how = {"vm_id": clone["id"], "snapshot": clone["snapshot"], "full": full, "storage": clone["storage"]}
+    how = {"vm_id": clone["id"], "snapshot": clone["snapshot"], "full": is_full(clone), "storage": clone["storage"]}
     return plan_clone(session.backend, origin, name, wanted, **how)
 
 
+def needs(clone: Mapping[str, Any]) -> tuple[Op, ...]:
+    return clone_needs(clone["snapshot"], is_full(clone), clone["storage"])
+
+
 def run(session: Session) -> Result:
-    params = session.params
-    if params["clones"] is None:
-        return session.converge(session.identity, lambda current: decide(session, current, params)).to_result()
-    given = [{**params, **{key: value for key, value in one.items() if value is not None}} for one in params["clones"]]
-    clones = {session.identity_of(clone): clone for clone in given}
-    if len({clone["name"] for clone in given}) < len(given) or len(clones) < len(given):
-        raise InvalidRequest("clones: a name or id is given twice.")
-    return session.converge_all(list(clones), lambda one: lambda current: decide(session, current, clones[one]))
+    return session.converge_own("clones", lambda current, clone: decide(session, current, clone))
 
 
 def main() -> None:
     run_module(
         run,
+        needs,
+        settings_of,
         argument_spec={
             **CONNECTION,
             "source": {"type": "str", "required": True},
             **IDENTITY,
-            "clones": {
-                "type": "list",
-                "elements": "dict",
-                "options": {"name": {"type": "str", "required": True}, "id": {"type": "str"}, **SETTINGS},
-            },
+            "clones": CLONES,
             "full": {"type": "bool"},
             "linked": {"type": "bool"},
             "snapshot": {"type": "str"},

@@ -11,7 +11,8 @@ module: vm_config
 short_description: Change the settings of VMs that exist
 version_added: 0.1.0
 description:
-  - Changes the settings of VMs, and takes settings and devices away. The VMs must exist.
+  - Changes the settings of VMs, and takes settings and devices away. The VMs must exist. Several of them may get the
+    same settings, or with O(each) settings of their own.
   - A second run changes nothing. Only what is given is compared, and compared by its meaning, with what was asked for
     before and may still be pending. What is not given stays as it is.
   - Check mode tells what a real run would do, with a diff, and what would be RV(pending).
@@ -63,7 +64,7 @@ options:
     type: int
     default: 300
 notes:
-  - Exactly one of O(name), O(id), O(vms) and O(select) is needed.
+  - Exactly one of O(name), O(id), O(vms), O(select) and O(each) is needed.
   - While the VM runs a guest has to let go of a disk or a network card that is taken away. One that does not, because
     it has not booted yet for instance, makes the task fail.
   - With O(backend=vsd) only O(memory), O(cores) and O(sockets) can be changed. A VM that runs gets more memory, and as
@@ -85,6 +86,7 @@ extends_documentation_fragment:
   - anyvirt.compute.identity
   - anyvirt.compute.select
   - anyvirt.compute.bulk
+  - anyvirt.compute.each.config
   - anyvirt.compute.settings
   - anyvirt.compute.waiting
   - anyvirt.compute.qemu
@@ -156,6 +158,23 @@ EXAMPLES = r"""
         type: qxl
       net0:
         firewall: true
+
+- name: Three VMs get settings of their own, and all of them a tag, in one task
+  anyvirt.compute.vm_config:
+    tags:
+      - web
+    each:
+      - name: web1
+        memory: 2GiB
+      - name: web2
+        disks:
+          - slot: virtio0
+            size: 40GiB
+        absent:
+          - description
+      - name: db1
+        tags:
+          - db
 
 - name: All web servers get more cores, whenever they are next started
   anyvirt.compute.vm_config:
@@ -468,6 +487,45 @@ results:
         - Whether it was not begun because of O(fail_fast).
       returned: where it was not begun
       type: bool
+  sample:
+    - id: c7333aa8-e3da-4f67-ada1-417157a6ebdd
+      name: app1
+      changed: true
+      vm:
+        id: c7333aa8-e3da-4f67-ada1-417157a6ebdd
+        name: app1
+        backend: qemu
+        node: host1
+        state: running
+        native_state: running
+        template: false
+        tags:
+          - app
+        pool: null
+        memory: 1024
+        cores: 2
+        sockets: 1
+        cpu_type: max
+        firmware: bios
+        disks:
+          - slot: virtio0
+            size: 10
+            format: qcow2
+        nics: []
+      pending:
+        - cores
+      restart_required: true
+      task:
+        id: qemu:update:c7333aa8-e3da-4f67-ada1-417157a6ebdd
+        backend: qemu
+        state: succeeded
+        warnings: []
+    - id: null
+      name: app3
+      failed: true
+      msg: There is no VM 'app3' on backend qemu. Check the name, and that the task runs on the right host and backend.
+      kind: not_found
+      changed: false
 kind:
   description:
     - What kind of failure it is, one of those of RV(anyvirt.compute.vm#module:kind).
@@ -476,15 +534,18 @@ kind:
   sample: conflict
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..module_utils._errors import Conflict
 from ..module_utils._plan import VM, Op, Plan, Step, plan_settings
 from ..module_utils._session import Result, Session, run_module
-from ..module_utils._spec import SETTINGS, one_vm_or_many, waiting
+from ..module_utils._spec import ABSENT, EACH_CONFIG, SETTINGS, one_vm_or_many, settings_of, waiting
 
 
-def decide(session: Session, vm: VM) -> Plan:
-    apply, force = session.params["apply"], session.params["force"]
-    plan = plan_settings(vm, session.wanted(), session.params["absent"], apply, force)
+def decide(session: Session, vm: VM, options: Mapping[str, Any]) -> Plan:
+    apply, force = options["apply"], options["force"]
+    plan = plan_settings(vm, session.wanted(options), options["absent"], apply, force)
     pending = session.backend.pending_after(plan)
     if pending and apply == "fail":
         raise Conflict(
@@ -493,21 +554,29 @@ def decide(session: Session, vm: VM) -> Plan:
             pending=pending,
         )
     if pending and apply == "reboot":
-        patience = {"shutdown_timeout": session.params["shutdown_timeout"], "force": force}
+        patience = {"shutdown_timeout": options["shutdown_timeout"], "force": force}
         steps = (Step(Op.SHUTDOWN, vm, patience), Step(Op.START, vm))
         plan = plan.and_then(Plan(plan.after, plan.after, (), steps))
     return plan
 
 
+def decide_own(session: Session, vm: VM | None, options: Mapping[str, Any]) -> Plan:
+    return decide(session, session.existing(session.identity_of(options), vm), options)
+
+
 def run(session: Session) -> Result:
-    return session.converge_each(lambda vm: decide(session, vm))
+    if session.params["each"] is None:
+        return session.converge_each(lambda vm: decide(session, vm, session.params))
+    return session.converge_own("each", lambda vm, options: decide_own(session, vm, options))
 
 
 def main() -> None:
     run_module(
         run,
+        settings=settings_of,
         **one_vm_or_many(
-            absent={"type": "list", "elements": "str", "default": []},
+            each=EACH_CONFIG,
+            absent=ABSENT,
             apply={"type": "str", "choices": ["live", "next_boot", "reboot", "fail"], "default": "live"},
             force={"type": "bool", "default": False},
             shutdown_timeout={"type": "int", "default": 120},

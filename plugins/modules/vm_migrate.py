@@ -378,11 +378,19 @@ reasons:
   type: raw
 """
 
-from ..module_utils._plan import VM, Op, Plan, Step, unchanged
+from collections.abc import Mapping
+from typing import Any
+
+from ..module_utils._plan import VM, Op, Plan, Step, ops_asked_for, unchanged
 from ..module_utils._session import Result, Session, run_module
 from ..module_utils._spec import one_vm_or_many, waiting
 
 OPTIONS = ("node", "with_local_disks", "target_storage", "bandwidth_limit")
+
+
+def needs(options: Mapping[str, Any]) -> tuple[Op, ...]:
+    asked = {Op.MIGRATE_ONLINE: options["online"], Op.MIGRATE_LOCAL_DISKS: options["with_local_disks"]}
+    return (Op.MIGRATE, *ops_asked_for(asked))
 
 
 def decide(session: Session, vm: VM) -> Plan:
@@ -391,9 +399,9 @@ def decide(session: Session, vm: VM) -> Plan:
         return unchanged(vm)
     is_live = vm["state"] in ("running", "paused")
     online = is_live if params["online"] is None else params["online"]
-    needs = ((Op.MIGRATE_ONLINE,) if online else ()) + ((Op.MIGRATE_LOCAL_DISKS,) if params["with_local_disks"] else ())
+    also = needs({**params, "online": online})[1:]
     arguments = {**{name: params[name] for name in OPTIONS}, "online": online and is_live}
-    return Plan(vm, {**vm, "node": params["node"]}, (), (Step(Op.MIGRATE, vm, arguments, needs),))
+    return Plan(vm, {**vm, "node": params["node"]}, (), (Step(Op.MIGRATE, vm, arguments, also),))
 
 
 def run(session: Session) -> Result:
@@ -403,6 +411,7 @@ def run(session: Session) -> Result:
 def main() -> None:
     run_module(
         run,
+        needs,
         **one_vm_or_many(
             node={"type": "str", "required": True},
             online={"type": "bool"},

@@ -404,7 +404,7 @@ kind:
 """
 
 from ..module_utils._plan import VM, Plan
-from ..module_utils._power import TRANSITIONS, plan_power
+from ..module_utils._power import TRANSITIONS, indispensable, plan_power
 from ..module_utils._session import Outcome, Result, Session, run_module
 from ..module_utils._spec import READINESS, one_vm_or_many, waiting
 
@@ -430,6 +430,7 @@ def run(session: Session) -> Result:
 def main() -> None:
     run_module(
         run,
+        needs=lambda options: indispensable(options["state"]),
         **one_vm_or_many(
             state={"type": "str", "choices": list(TRANSITIONS), "required": True},
             shutdown_timeout={"type": "int", "default": 120},

@@ -562,8 +562,11 @@ kind:
   sample: conflict
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..module_utils._errors import InvalidRequest
-from ..module_utils._plan import VM, Plan
+from ..module_utils._plan import VM, Op, Plan, ops_asked_for
 from ..module_utils._session import Outcome, Result, Session, run_module
 from ..module_utils._snapshots import plan_absent, plan_present, plan_reverted, row, surplus, with_children
 from ..module_utils._spec import one_vm_or_many, waiting
@@ -598,6 +601,15 @@ def decide(session: Session, vm: VM) -> Plan:
     return plan
 
 
+def needs(options: Mapping[str, Any]) -> tuple[Op, ...]:
+    if options["state"] == "absent":
+        return (Op.SNAPSHOT_DELETE,)
+    if options["state"] == "reverted":
+        return (Op.REVERT_DISKS if options["disks"] else Op.REVERT,)
+    asked = {Op.SNAPSHOT_MEMORY: options["memory"], Op.SNAPSHOT_DELETE: options["retention"]}
+    return (Op.SNAPSHOT, *ops_asked_for(asked))
+
+
 def run(session: Session) -> Result:
     name = session.params["snapshot"]
 
@@ -623,7 +635,7 @@ def main() -> None:
         **waiting(300),
     )
     rules = [("state", "present", ["snapshot"]), ("state", "reverted", ["snapshot"])]
-    run_module(run, required_if=[*rules, ("state", "absent", ["snapshot", "retention"], True)], **arguments)
+    run_module(run, needs, required_if=[*rules, ("state", "absent", ["snapshot", "retention"], True)], **arguments)
 
 
 if __name__ == "__main__":

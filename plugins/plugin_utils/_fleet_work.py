@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Optional
 
 from ..module_utils._spec import SETTINGS
@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 """A VM as vm_info tells it; one that cannot be read has an ``error``."""
 
 Task = dict[str, Any]
-"""``vms``: the names of the VMs that it is about, by the words that address them; ``options`` of the module."""
+"""``vms``: the names of the VMs that it is about, by the words that address them; ``each`` for the module vm."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,28 @@ class Member:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {name: self.given[name] for name in SETTINGS if name in self.given}
+        """What is wanted of it; where a VM is that exists is no matter of its settings."""
+        said = {name: self.given[name] for name in SETTINGS if name in self.given}
+        return said if self.row is None else {name: value for name, value in said.items() if name != "node"}
 
     @property
     def is_renamed(self) -> bool:
         return self.row is not None and self.row["name"] != self.name
 
-    def task(self, **options: Any) -> Task:
-        return {"vms": {self.word: self.name}, "options": options}
+
+@dataclass(frozen=True)
+class Entry:
+    """A VM in a task of the module vm.
+
+    :param stage: what sorts before it is done before it.
+    :param word: what addresses the VM.
+    :param options: of this VM.
+    """
+
+    stage: tuple[int, bool]
+    word: str
+    name: str
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -146,20 +160,18 @@ def work(
     fleet = Fleet([one for one in everyone if one.word not in errors], rows, tag, check)
     listed = {one.name for one in everyone}
     leaving = [row for row in made if is_made_by(tag, row) and row["name"] not in listed]
-    removals = {**dict(_removals(fleet)), **_prunings(leaving)}
+    removals = sorted([*_removals(fleet), *_prunings(leaving)], key=lambda one: one.stage)
     bases = _bases(fleet, leaving) if check and len(removals) > 1 else ()
     return {
-        "create": dict(_creations(fleet)),
-        "clone": _clones(fleet),
-        "configure": _configurations(fleet),
+        "make": _staged(_makings(fleet)),
         "place": _placements(fleet) if place else {},
         "power": _powers(fleet),
-        "remove": {name: task for name, task in removals.items() if name not in bases},
-        "order": [one.name for one in everyone],
+        "remove": _staged(one for one in removals if one.name not in bases),
+        "order": list(dict.fromkeys([*(one.name for one in everyone), *(one.name for one in removals)])),
         "left_out": {
             "clone": fleet.left_out,
             "start": [one.name for one in fleet.of("started") if check and one.row is None],
-            "remove": [name for name in removals if name in bases],
+            "remove": [one.name for one in removals if one.name in bases],
         },
         "off": [one.name for one in fleet.of("stopped", "absent")],
         "errors": {one.name: errors[one.word] for one in everyone if one.word in errors}
@@ -174,39 +186,33 @@ def _row_of(vm: Mapping[str, Any], rows: Mapping[str, Row]) -> Row | None:
     return row if row and row[key] == str(vm[key]) else None
 
 
-def _creations(fleet: Fleet) -> Iterator[tuple[str, Task]]:
-    """Those made from nothing, and those that only get another name."""
+def _staged(entries: Iterable[Entry]) -> dict[str, Task]:
+    """One task for all of a stage."""
+    tasks: dict[tuple[int, bool], Task] = {}
+    for one in sorted(entries, key=lambda one: one.stage):
+        task = tasks.setdefault(one.stage, {"vms": {}, "each": []})
+        task["vms"][one.word] = one.name
+        task["each"].append(dict(one.options))
+    return {_label(list(task["vms"].values())): task for task in tasks.values()}
+
+
+def _makings(fleet: Fleet) -> Iterator[Entry]:
+    """Those that are made, cloned, changed, or only get another name. What is cloned comes before its clones."""
+    left_out, existing = set(fleet.left_out), {one.name for one in fleet.members if one.row is not None}
     for one in fleet.there:
-        if not source_of(one.given) and (one.row is None or one.is_renamed):
-            yield one.name, one.task(**one.identity, **_tagged(fleet, one))
-
-
-def _clones(fleet: Fleet) -> dict[str, Task]:
-    """One task for each way of cloning: sources that are clones themselves come first."""
-    groups: dict[str, Task] = {}
-    left_out = set(fleet.left_out)
-    for one in sorted(fleet.there, key=lambda one: len(one.origins)):
-        source = source_of(one.given)
-        if not source or one.name in left_out:
+        settings = _tagged(fleet, one)
+        if one.name in left_out or (one.row is not None and not one.is_renamed and not settings):
             continue
-        how = {key: value for key, value in one.given["clone_from"].items() if key in ("snapshot", "full", "storage")}
-        label = ", ".join([source, *(f"{key} {value}" for key, value in sorted(how.items()))])
-        group = groups.setdefault(label, {"vms": {}, "options": {"source": source, **how, "clones": []}})
-        group["vms"][one.word] = one.name
-        group["options"]["clones"].append({**one.identity, **_tagged(fleet, one)})
-    return groups
+        origin = {"clone_from": one.given["clone_from"]} if source_of(one.given) else {}
+        yield Entry((_depth(one, existing), False), one.word, one.name, {**one.identity, **origin, **settings})
 
 
-def _configurations(fleet: Fleet) -> dict[str, Task]:
-    """Those that are there, in groups with equal settings."""
-    groups: dict[str, tuple[list[Member], dict[str, Any]]] = {}
-    for one in fleet.there:
-        if one.row is not None and not one.is_renamed and not source_of(one.given):
-            # of a VM that is there its node is not compared
-            settings = {name: value for name, value in _tagged(fleet, one).items() if name != "node"}
-            members, _same = groups.setdefault(json.dumps(settings, sort_keys=True), ([], settings))
-            members.append(one)
-    return {_label(members): _bulk(members, settings) for members, settings in groups.values() if settings}
+def _depth(one: Member, existing: Collection[str]) -> int:
+    """How many VMs of the fleet have to be made, or changed, one after the other before this one can be cloned."""
+    if one.row is not None:
+        return 0
+    missing = list(takewhile(lambda name: name not in existing, one.origins))
+    return min(len(missing) + 1, len(one.origins))
 
 
 def _tagged(fleet: Fleet, one: Member) -> dict[str, Any]:
@@ -224,9 +230,6 @@ def _tagged(fleet: Fleet, one: Member) -> dict[str, Any]:
     else:
         return settings
     wanted = (set(settings["tags"]) if "tags" in settings else kept) | marks(one.name, fleet.tag)
-    if one.row is not None and wanted == set(one.row["tags"]):
-        # what is so already needs no saying, and would keep it out of a group
-        return {name: value for name, value in settings.items() if name != "tags"}
     return {**settings, "tags": sorted(wanted)}
 
 
@@ -244,21 +247,21 @@ def _placements(fleet: Fleet) -> dict[str, Task]:
     for one in fleet.there:
         if one.row is not None and one.given.get("node") not in (None, one.row["node"]):
             moving.setdefault(one.given["node"], []).append(one)
-    return {node: _bulk(group, {}) for node, group in moving.items()}
+    return {node: _bulk(group) for node, group in moving.items()}
 
 
 def _powers(fleet: Fleet) -> dict[str, Task]:
     unseen = fleet.unseen
     groups = {state: [one for one in fleet.of(state) if one.name not in unseen] for state in ("stopped", "started")}
-    return {state: _bulk(group, {}) for state, group in groups.items() if group}
+    return {state: _bulk(group) for state, group in groups.items() if group}
 
 
-def _removals(fleet: Fleet) -> Iterator[tuple[str, Task]]:
-    """Clones before their sources, which mostly stand before them in the list."""
-    last_first = list(reversed(fleet.of("absent")))
-    for one in sorted(last_first, key=lambda one: -len(one.origins)):
+def _removals(fleet: Fleet) -> Iterator[Entry]:
+    """Clones before their sources, and templates last."""
+    for one in fleet.of("absent"):
         if one.row is not None:
-            yield one.name, one.task(id=one.row["id"])
+            stage = (-len(one.origins), bool(one.row.get("template")))
+            yield Entry(stage, one.row["id"], one.name, {"id": one.row["id"]})
 
 
 def _bases(fleet: Fleet, leaving: Sequence[Row]) -> set[str]:
@@ -268,14 +271,12 @@ def _bases(fleet: Fleet, leaving: Sequence[Row]) -> set[str]:
     return {row["name"] for row in rows if row.get("template")}.union(*(one.origins for one in absent))
 
 
-def _prunings(leaving: Sequence[Row]) -> dict[str, Task]:
+def _prunings(leaving: Sequence[Row]) -> Iterator[Entry]:
     """Templates last, for their clones go with them. A name that two of them have is nobody's."""
     times = _times(leaving)
-    return {
-        row["name"]: {"vms": {row["id"]: row["name"]}, "options": {"id": row["id"]}}
-        for row in sorted(leaving, key=lambda row: bool(row.get("template")))
-        if times[row["name"]] == 1
-    }
+    for row in leaving:
+        if times[row["name"]] == 1:
+            yield Entry((0, bool(row.get("template"))), row["id"], row["name"], {"id": row["id"]})
 
 
 def _times(rows: Sequence[Row]) -> Counter[str]:
@@ -286,12 +287,12 @@ def _named_alike(name: str, times: int) -> str:
     return f"{times} VMs are named {name} and bear the tag of the fleet. Remove the right one by its id."
 
 
-def _bulk(group: Sequence[Member], options: Mapping[str, Any]) -> Task:
-    return {"vms": {one.word: one.name for one in group}, "options": dict(options)}
+def _bulk(group: Sequence[Member]) -> Task:
+    return {"vms": {one.word: one.name for one in group}}
 
 
-def _label(group: Sequence[Member]) -> str:
-    return group[0].name if len(group) == 1 else f"{group[0].name} and {len(group) - 1} more"
+def _label(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def outcome(work: Mapping[str, Any], ends: Mapping[str, Any]) -> dict[str, Any]:
@@ -314,7 +315,7 @@ def outcome(work: Mapping[str, Any], ends: Mapping[str, Any]) -> dict[str, Any]:
                 waiting.add(name)
             if end.get("failed"):
                 errors.setdefault(name, end["msg"])
-    order = list(dict.fromkeys([*work["order"], *work["remove"], *left_out["remove"]]))
+    order = work["order"]
     failed = [*(name for name in order if name in errors), *(name for name in errors if name not in order)]
     return {
         "changed": [name for name in order if name in changed],
@@ -337,6 +338,5 @@ def _each(tasks: Mapping[str, Task], registered: Mapping[str, Any]) -> Iterator[
                 name = vms.get(one.get("id")) or vms.get(one.get("name")) or one["name"]
                 yield name, one
         else:
-            # of one VM; or of none, where the whole task failed
-            fate = end if "vm" in end else {"failed": True, "changed": end.get("changed"), "msg": end["msg"]}
-            yield from ((name, fate) for name in vms.values())
+            # the task failed as a whole
+            yield from ((name, {"failed": True, "msg": end["msg"]}) for name in vms.values())

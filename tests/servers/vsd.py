@@ -12,6 +12,7 @@ to do it either way.
         assert not server.complaints
 
 By hand: python -m tests.servers.vsd --vms 20 --port 9990
+It tells where it is, and then every request with the code of its answer.
 """
 
 from __future__ import annotations
@@ -172,14 +173,19 @@ class VsdServer:
         self.entry.broken[uuid] = ApiError(20900, "cluster is not reachable", "集群无法访问", uuid)
 
 
+def tell(one: Logged) -> None:
+    print(f"{one.method} {one.path} {one.scode}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="A VSD test server on the loopback interface.")
     parser.add_argument("--vms", type=int, default=10)
     parser.add_argument("--port", type=int, default=9990)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--latency", type=float, default=0.0)
+    parser.add_argument("--polls", type=int, default=3, help="looks at a VM until what is asynchronous has happened")
     options = parser.parse_args()
-    server = VsdServer(port=options.port, tls=options.tls, latency=options.latency, polls=3)
+    server = VsdServer(port=options.port, tls=options.tls, latency=options.latency, polls=options.polls)
     for number in range(options.vms):
         server.add_vm(f"vm{number}", state="running" if number % 2 else "shutoff")
     with server:
@@ -188,6 +194,7 @@ def main() -> None:
         print(f"username: {server.username}")
         print(f"password: {server.password}")
         print(f"ca_path:  {server.ca_path if options.tls else ''}", flush=True)
+        server.entry.journal = tell
         wait_for_the_end()
 
 

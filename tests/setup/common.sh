@@ -10,6 +10,7 @@ WORK=${ANYVIRT_WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/anyvirt.compute}
 RUN=$WORK/run/$(printf %s "$ROOT" | sha256sum | cut -c1-8)
 TREE=$RUN/tree
 GUEST=$WORK/guest
+NOVNC=$WORK/novnc
 
 say() { printf '== %s\n' "$*"; }
 
@@ -157,4 +158,9 @@ ensure_tree() {
 ensure_guest() {
   mkdir -p "$GUEST"
   flock "$GUEST.lock" "$PYTHON" -B "$ROOT/tests/guest/build.py" --output "$GUEST"
+}
+
+# The pages that show the consoles of the tests' virtual machines.
+ensure_novnc() {
+  "$PYTHON" -B "$ROOT/tests/setup/novnc.py" --output "$NOVNC"
 }

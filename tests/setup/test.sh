@@ -33,6 +33,7 @@ stage_lint() {
 }
 
 stage_unit() {
+  ensure_novnc
   pytest -q -n 2 tests/unit
 }
 
@@ -53,6 +54,7 @@ stage_sanity_newest() {
 
 stage_qemu() {
   ensure_guest
+  ensure_novnc
   ANYVIRT_TEST_GUEST=$GUEST pytest -q -n 2 --dist loadfile tests/integration/qemu
 }
 
@@ -60,7 +62,8 @@ stage_integration() {
   local -a targets
   read -ra targets <<<"${TARGETS:-}"
   ensure_guest
-  sed -e "s|@GUEST@|$GUEST|" -e "s|@STATE_DIR@|$RUN/integration|" \
+  ensure_novnc
+  sed -e "s|@GUEST@|$GUEST|" -e "s|@NOVNC@|$NOVNC|" -e "s|@STATE_DIR@|$RUN/integration|" \
     tests/integration/integration_config.yml.template >tests/integration/integration_config.yml
   ansible_test integration "${targets[@]}"
 }

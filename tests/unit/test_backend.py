@@ -138,7 +138,7 @@ def test_names_are_checked_by_the_backends_rule(small: Small) -> None:
     "step", [Step(Op.SUSPEND, vm()), Step(Op.START, vm(), needs=(Op.SNAPSHOT_MEMORY,)), Step(Op.DELETE, vm())]
 )
 def test_an_operation_that_is_not_declared_is_unsupported(small: Small, step: Step) -> None:
-    with pytest.raises(Unsupported, match="Backend small has no operation") as caught:
+    with pytest.raises(Unsupported, match="is not supported by backend small") as caught:
         small.check(Plan(vm(), vm(), (), (Step(Op.START, vm()), step)))
     assert caught.value.facts["operation"] in ("suspend", "snapshot_memory", "delete")
     assert small.looked_at == []
@@ -157,7 +157,7 @@ def test_an_operation_that_is_not_declared_is_unsupported(small: Small, step: St
 def test_a_setting_that_is_not_declared_is_unsupported(small: Small, options: dict[str, Any], setting: str) -> None:
     current = vm(nics={"net0": {"slot": "net0", "model": "virtio"}})
     for plan in (plan_settings(current, normalised(options)), plan_create("web", normalised(options))):
-        with pytest.raises(Unsupported, match=f"Backend small has no setting '{setting}'"):
+        with pytest.raises(Unsupported, match=f"Setting '{setting}' is not supported by backend small"):
             small.check(plan)
     assert small.looked_at == []
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -94,6 +94,8 @@ class Backend(ABC):
     """Whether new VMs get their ids from the backend alone."""
     places_clones: ClassVar[tuple[str, ...]] = ()
     """The settings that say where a clone shall be, and go along with the request to make it."""
+    console_options: ClassVar[Mapping[str, Any]] = {}
+    """The options of ``vm_console`` that this backend takes, each with what it is where the task does not say."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
@@ -114,7 +116,8 @@ class Backend(ABC):
         """One VM, or None.
 
         :param gather: ``config`` all settings; ``snapshots``; ``agent`` what the guest tells, with ``addresses``;
-            ``pending`` as a dict of settings to the values that are in effect until the restart.
+            ``pending`` as a dict of settings to the values that are in effect until the restart; ``console`` where one
+            is open, as the parts that ``_console`` names.
         :raises Ambiguous: the name fits several.
         """
 
@@ -145,16 +148,16 @@ class Backend(ABC):
     def at_vnc_port(self, port: int) -> Identity | None:
         """The VM whose screen is at a VNC port, None where none has it.
 
-        :raises Unsupported: this backend gives no consoles.
+        :raises Unsupported: this backend tells no VNC ports.
         """
-        raise Unsupported(f"Backend {self.name} has no operation '{Op.CONSOLE.value}'.", operation=Op.CONSOLE.value)
+        raise Unsupported(f"Backend {self.name} finds no VM by its VNC port.", advice="Use its name or id.")
 
     def inquire(self, op: Op, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """What there is to know beside VMs: of the cluster, its nodes, its tasks.
 
         :raises Unsupported: this backend has no such thing.
         """
-        raise Unsupported(f"Backend {self.name} has no operation '{op.value}'.", operation=op.value)
+        raise self.unsupported(op)
 
     def load_snapshot(self, vm: VM, name: str) -> None:  # noqa: B027 - where find told it already
         """Add to ``vm["snapshots"][name]`` the settings of then, as ``config``."""
@@ -237,21 +240,34 @@ class Backend(ABC):
             short = name if len(name) <= 80 else f"{name[:77]}..."
             raise InvalidRequest(f"{short!r} cannot be the name of a VM on backend {self.name}.", advice=self.name_rule)
 
+    def unsupported(self, op: Op) -> Unsupported:
+        return Unsupported(f"Operation '{op.value}' is not supported by backend {self.name}.", operation=op.value)
+
+    def check_declared(self, ops: Iterable[Op], settings: Iterable[str]) -> None:
+        """Refuse what no server of this backend can do, before anything is sent.
+
+        :param settings: as in ``Capabilities.fields``.
+        :raises Unsupported: there is no such operation or setting.
+        """
+        for op in ops:
+            if op not in self.capabilities.operations:
+                raise self.unsupported(op)
+        for setting in settings:
+            if setting not in self.capabilities.fields:
+                raise Unsupported(f"Setting '{setting}' is not supported by backend {self.name}.", setting=setting)
+
     def check(self, plan: Plan) -> None:
-        """Refuse what this backend cannot do, before anything is sent.
+        """Refuse what this server cannot do with this VM, before anything is sent that changes it.
 
         :raises Unsupported: it has no such operation or setting, or cannot change it any more.
         """
-        able = self.abilities.operations
         for step in plan.steps:
             for op in (step.op, *step.needs):
-                if op not in able:
-                    raise Unsupported(f"Backend {self.name} has no operation '{op.value}'.", operation=op.value)
+                if op not in self.abilities.operations:
+                    raise self.unsupported(op)
+        self.check_declared((), (setting for change in plan.changes for setting in change.settings))
         exists = bool(plan.before) or any(step.op is Op.CLONE for step in plan.steps)
         for change in plan.changes:
-            for setting in change.settings:
-                if setting not in self.capabilities.fields:
-                    raise Unsupported(f"Backend {self.name} has no setting '{setting}'.", setting=setting)
             if exists and self.apply_of(change, plan.before) is Apply.NEVER:
                 before, after = (shown_at(change.path, value) for value in (change.before, change.after))
                 raise Unsupported(

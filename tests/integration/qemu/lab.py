@@ -170,7 +170,7 @@ class Lab:
         for folder in (self.state_dir / "vms").glob("*"):
             record = self.record(folder.name)
             entries = record.snapshots.values()
-            known = {"vm.json", "vm.json.old", "run", "run.lock", "qemu.log", "seed.iso"}
+            known = {"vm.json", "vm.json.old", "run", "run.lock", "qemu.log", "seed.iso", "console.json"}
             known.update(record.files.values(), record.detached, *(one["files"].values() for one in entries))
             left += [path for path in folder.iterdir() if path.name not in known]
         return left

@@ -274,7 +274,7 @@ def test_never_changeable(fresh):
         disks=[{"slot": "virtio0", "format": "qcow2"}],
     )
     refused(fresh, "conflict", "format raw", "vm_snapshot", name="vm", snapshot="no")
-    refused(fresh, "unsupported", "no setting 'pool'", "vm", name="vm", pool="p")
+    refused(fresh, "unsupported", "Setting 'pool' is not supported", "vm", name="vm", pool="p")
 
 
 def test_two_playbooks_create_at_once(fresh):

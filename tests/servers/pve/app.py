@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..http import Reply, Request
-from . import access, agent, clone, cloudinit, disks, migrate, pools, snapshots, storage_api, task_api
+from . import access, agent, clone, cloudinit, console, disks, migrate, pools, snapshots, storage_api, task_api
 from .auth import Caller
 from .errors import ApiError, EmptyError, PlainError, permission_error
 from .routes import ROUTES, Answer, Call
@@ -21,7 +21,10 @@ from .schema import Method
 from .state import REASONS, Cluster
 
 # Imported for what they register.
-__all__ = ["access", "agent", "clone", "cloudinit", "disks", "migrate", "pools", "snapshots", "storage_api", "task_api"]
+__all__ = [
+    "access", "agent", "clone", "cloudinit", "console", "disks", "migrate", "pools", "snapshots", "storage_api",
+    "task_api",
+]  # fmt: skip
 _JSON = {"Content-Type": "application/json;charset=UTF-8"}
 _HEADERS = {"Cache-Control": "max-age=0", "Pragma": "no-cache", "Server": "pve-api-daemon/3.0"}
 _FORM = "application/x-www-form-urlencoded"

@@ -20,6 +20,7 @@ from .tasks import Tasks
 
 if TYPE_CHECKING:
     from .cluster import Resources
+    from .console import Proxy
 
 GIB = 1024**3
 MIB = 1024**2
@@ -181,6 +182,7 @@ class Cluster:
         self.quorum: bool | None = None  # None: as the nodes that are online say
         self.containers: list[dict[str, Any]] = []  # as the resource list tells them; there is no more to them
         self.seen: dict[int, dict[str, Any]] = {}  # what the status daemons last told about each guest
+        self.proxies: list[Proxy] = []  # of VNC connections
         self.slow_errors = False
         self.cleanup_seconds = 0.0  # a start so soon after a stop meets the cleanup, which holds the file lock for 30 s
 

@@ -77,6 +77,8 @@ class Entry:
         """Clusters whose list fails, inside of an outer success."""
         self.faults: list[Fault] = []
         self.log: list[Logged] = []
+        self.journal: Callable[[Logged], None] | None = None
+        """Is told of each request before its answer goes out."""
         self.refused: list[str] = []
         self.complaints: list[str] = []
 
@@ -111,6 +113,8 @@ class Entry:
             is_write = route is not None and route.is_write
             status = 0 if reply.drop else reply.status
             self.log.append(Logged(request.method, path, params, is_write, status, scode, request.connection))
+            if self.journal:
+                self.journal(self.log[-1])
         return reply
 
     @staticmethod

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 from ..http import Reply, Request
 from . import (
     clone,
+    console,
     create,
     devices,
     guest,
@@ -39,13 +40,11 @@ from .state import Cloud
 
 # Imported for what they register.
 __all__ = [
-    "clone", "create", "devices", "guest", "images", "login", "longjobs", "migrate", "nics", "power", "query",
-    "snapshot_groups", "snapshots", "tags", "update", "volumes", "zql",
+    "clone", "console", "create", "devices", "guest", "images", "login", "longjobs", "migrate", "nics", "power",
+    "query", "snapshot_groups", "snapshots", "tags", "update", "volumes", "zql",
 ]  # fmt: skip
 # They are no GET, and yet change nothing.
-_HARMLESS = re.compile(
-    r"Log(in|In|Out).*|GetVersion|GetCurrentTime|GetVolumeSnapshotSize|RenewSession|RequestConsoleAccess"
-)
+_HARMLESS = re.compile(r"Log(in|In|Out).*|GetVersion|GetCurrentTime|GetVolumeSnapshotSize|RenewSession")
 
 
 @dataclass

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from .errors import refused
@@ -74,20 +73,6 @@ def console_address(call: Call) -> dict[str, Any]:
     if host is None:
         raise refused("the vm is on no host")
     return {"success": True, "hostIp": host["managementIp"], "port": 5900, "protocol": "vnc"}
-
-
-@handles("RequestConsoleAccess")
-def console(call: Call) -> dict[str, Any]:
-    vm = call.row("VmInstance", "vmInstanceUuid")
-    if vm["state"] != "Running":
-        raise refused(f"vm[uuid:{vm['uuid']}] is not Running, it has no console")
-    token = f"{call.cloud.new_uuid()}_{secrets.token_hex(8)}"
-    return {
-        "inventory": {
-            "scheme": "http", "hostname": "192.0.2.1", "port": 4900, "token": token, "version": "VNC",
-            "expiredDate": call.cloud.stamp(3600),
-        }
-    }  # fmt: skip
 
 
 @handles("SetVmConsolePassword")

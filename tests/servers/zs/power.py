@@ -25,7 +25,8 @@ def on(cloud: Cloud, vm: Row, host: Row) -> None:
 
 
 def off(cloud: Cloud, vm: Row, state: str = "Stopped") -> None:
-    """The VM is on no host any more; the last one is remembered."""
+    """The VM is on no host any more; the last one is remembered. Its console is gone."""
+    vm.pop("_console", None)
     vm["lastHostUuid"] = vm["hostUuid"] or vm["lastHostUuid"]
     vm["hostUuid"] = None
     cloud.set_state(vm, state)

@@ -287,4 +287,11 @@ CASES = {
     ),
     # a page for people
     "console": Case("vm_console", {"name": BASE}, frozenset({Op.CONSOLE}), "running", again=False),
+    "console close": Case(
+        "vm_console",
+        {"name": BASE, "state": "absent"},
+        frozenset({Op.CLOSE_CONSOLE}),
+        "running",
+        (("vm_console", {"name": BASE}),),
+    ),
 }

@@ -40,7 +40,7 @@ class Site:
         if name in ("disks", "nics"):
             told = self.disk if name == "disks" else self.nic
             return [{**told, **entry} if isinstance(entry, Mapping) else entry for entry in value]
-        if name == "clones":
+        if name in ("clones", "each"):
             return [self.fit(entry) for entry in value]
         words = {NODE: self.node, STORAGE: self.storage, UNKNOWN_ID: self.unknown_id}
         return words.get(value, value) if isinstance(value, str) else value

@@ -85,6 +85,8 @@ class BackendContract:
     site: ClassVar[Site] = Site()
     refuses: ClassVar[Mapping[str, str]] = {}
     """Cases that a rule of this backend's own forbids, with the kind of the failure."""
+    console: Mapping[str, Any] = {}
+    """What a task about a console has to say here."""
 
     def fingerprint(self, connection: Mapping[str, Any]) -> Any:
         """Everything that a task which only asks must leave as it is: state, processes, requests that write."""
@@ -114,7 +116,8 @@ class BackendContract:
     @pytest.fixture
     def ask(self, connection: Mapping[str, Any]) -> Any:
         def ask(module: str, check: bool = False, **options: Any) -> Answer:
-            return run(module, {**connection, **self.site.fit(options)}, check=check)
+            more = self.console if module == "vm_console" else {}
+            return run(module, {**connection, **more, **self.site.fit(options)}, check=check)
 
         return ask
 
@@ -135,6 +138,8 @@ class BackendContract:
             done = ask("vm_power", name=BASE, state=state)
             assert not done.failed, done.result
         for module, options in case.first:
+            if module == "vm_console" and Op.CONSOLE not in self.declared().operations:
+                continue
             done = ask(module, **options)
             assert not done.failed, done.result
 
@@ -144,6 +149,22 @@ class BackendContract:
         if case.needs <= declared.operations and case.settings <= set(declared.fields):
             return self.refuses.get(which, "")
         return "unsupported"
+
+    def kind_of(self, module: str, options: Mapping[str, Any], kind: str) -> str:
+        """The kind of a failure: what is not supported is told before anything else."""
+        declared = self.backend_class().capabilities
+        is_asked = {
+            Op.CLONE: module == "vm_clone" or "clone_from" in options,
+            Op.CLONE_SNAPSHOT: module == "vm_clone" and "snapshot" in options,
+            Op.PAUSE: options.get("state") == "paused",
+            Op.SNAPSHOT_MEMORY: "memory" in options and module == "vm_snapshot",
+        }
+        settings = {name for name in ("tags", "disks", "nics") if name in options}
+        settings.update(f"nics.{part}" for device in options.get("nics", ()) for part in device)
+        is_possible = settings <= declared.fields.keys() and all(
+            op in declared.operations for op, asked in is_asked.items() if asked
+        )
+        return kind if is_possible else "unsupported"
 
     def assert_refused(self, case: Case, ask: Any, connection: Mapping[str, Any], kind: str = "unsupported") -> None:
         """In check mode and for real, and the backend is not touched."""
@@ -222,8 +243,11 @@ class BackendContract:
         less = Capabilities(declared.operations - {op}, declared.fields)
         monkeypatch.setattr(self.backend_class(), "capabilities", less)
         self.assert_refused(case, ask, connection)
-        told = ask(case.module, check=True, **case.options).result["operation"]
-        assert told == op.value or Op(told) not in declared.operations
+        told = ask(case.module, check=True, **case.options).result
+        if "setting" in told:
+            assert told["setting"] not in declared.fields
+        else:
+            assert told["operation"] == op.value or Op(told["operation"]) not in declared.operations
 
     @pytest.mark.parametrize("setting", sorted(SETTINGS))
     def test_a_setting_that_is_not_declared_is_refused_unasked(
@@ -426,9 +450,11 @@ class BackendContract:
         assert [vm["state"] for vm in ask("vm_info").result["vms"]] == ["running", "running"]
 
     def test_with_fail_fast_the_rest_is_skipped(self, two: tuple[str, str], ask: Any) -> None:
-        answer = ask("vm_config", vms=["nobody", BASE, "other"], memory="128", fail_fast=True, max_parallel=1)
-        assert answer.failed
-        assert [one.get("skipped", False) for one in answer.result["results"]] == [False, True, True]
+        names = ["nobody", BASE, "other"]
+        for several in ({"vms": names}, {"each": [{"name": name} for name in names]}):
+            answer = ask("vm_config", **several, memory="128", fail_fast=True, max_parallel=1)
+            assert answer.failed
+            assert [one.get("skipped", False) for one in answer.result["results"]] == [False, True, True]
         assert [vm["memory"] for vm in ask("vm_info").result["vms"]] == [64, 64]
 
     def test_a_selector_that_finds_nobody_changes_nothing(self, ask: Any) -> None:
@@ -451,6 +477,72 @@ class BackendContract:
         read = ask("vm_info", vms=[BASE, "one", "two"], gather=["config"]).result["vms"]
         assert len({vm["id"] for vm in read}) == 3
         assert len({nic["mac"] for vm in read for nic in vm["nics"]}) == 3
+
+    def test_each_vm_of_a_task_gets_settings_of_its_own(
+        self, two: tuple[str, str], ask: Any, connection: Mapping[str, Any]
+    ) -> None:
+        self.require({Op.UPDATE}, frozenset({"tags", "description"}))
+        (row,) = ask("vm_info", name="other").result["vms"]
+        each = [{"name": BASE, "memory": "128"}, {"name": "nobody"}, {"id": row["id"], "tags": ["own"], "absent": []}]
+        options = {"each": each, "tags": ["all"], "cores": 2, "absent": ["description"]}
+        before = self.fingerprint(connection)
+        foretold = ask("vm_config", check=True, **options)
+        assert self.fingerprint(connection) == before
+        real, again = ask("vm_config", **options), ask("vm_config", **options)
+        for answer, changed in ((foretold, True), (real, True), (again, False)):
+            results = answer.result["results"]
+            assert (answer.result["kind"], answer.changed) == ("some_failed", changed), answer.result
+            assert [one["name"] for one in results] == [BASE, "nobody", "other"]
+            assert [one["changed"] for one in results] == [changed, False, changed]
+            assert results[1]["kind"] == "not_found"
+            told = [results[0]["vm"], results[2]["vm"]]
+            assert [(vm["memory"], vm["cores"], vm["tags"]) for vm in told] == [(128, 2, ["all"]), (64, 2, ["own"])]
+            assert [diff["after_header"] for diff in answer.result["diff"]] == ([BASE, "other"] if changed else [])
+
+    def test_vms_are_made_started_and_removed_in_one_task(self, ask: Any, connection: Mapping[str, Any]) -> None:
+        self.require({Op.CREATE, Op.START, Op.DELETE})
+        one = {"name": "one", "state": "started", "disks": [{"size": "1GiB"}]}
+        two = {"name": "two", "memory": "128", "disks": [{"size": "1GiB"}]}
+        made = {"each": [{"name": BASE, "state": "absent"}, one, two], "memory": "64"}
+        self.assert_done(made, [("absent", None), ("running", 64), ("stopped", 128)], ask, connection)
+        gone = {"each": [{"name": "one"}, {"name": "two", "state": "stopped"}], "state": "absent", "force": True}
+        self.assert_done(gone, [("absent", None), ("stopped", 128)], ask, connection, changed=[True, False])
+
+    def assert_done(
+        self,
+        options: Mapping[str, Any],
+        ends: Sequence[tuple[str, int | None]],
+        ask: Any,
+        connection: Mapping[str, Any],
+        changed: Sequence[bool] = (True, True, True),
+    ) -> None:
+        """Several VMs by one task of vm: as foretold, and once is enough."""
+        before = self.fingerprint(connection)
+        foretold = ask("vm", check=True, **options)
+        assert self.fingerprint(connection) == before
+        real = ask("vm", **options)
+        for answer in (foretold, real):
+            assert not answer.failed, answer.result
+            results = answer.result["results"]
+            assert [one["name"] for one in results] == [one["name"] for one in options["each"]]
+            assert [(one["vm"]["state"], one["vm"].get("memory")) for one in results] == [*ends]
+            assert [one["changed"] for one in results] == [*changed]
+        again = ask("vm", **options)
+        assert (again.failed, again.changed) == (False, False), again.result
+
+    def test_vms_with_secrets_of_their_own_tell_none(self, two: tuple[str, str], ask: Any) -> None:
+        self.require({Op.UPDATE}, frozenset({"cloud_init", "cloud_init.password"}))
+        each = [
+            {"name": BASE, "cloud_init": {"user": "me", "password": PASSWORD}},
+            {"name": "other", "cloud_init": {"password": NEW_PASSWORD}, "memory": "nonsense"},
+            {"name": "nobody", "cloud_init": {"password": NEW_PASSWORD}},
+        ]
+        for module in ("vm_config", "vm"):
+            for check in (True, False):
+                answer = ask(module, check=check, each=each[: 3 if module == "vm_config" else 2])
+                assert answer.failed
+                assert not [secret for secret in SECRETS if secret in answer.text], answer.result
+        assert [vm["memory"] for vm in ask("vm_info").result["vms"]] == [64, 64]
 
     # --- not there, not clear, not possible
 
@@ -478,7 +570,7 @@ class BackendContract:
         before = self.fingerprint(connection)
         answer = ask(module, check=check, **options)
         assert answer.failed
-        assert answer.result["kind"] == "not_found"
+        assert answer.result["kind"] == self.kind_of(module, options, "not_found")
         assert answer.changed is False
         assert self.fingerprint(connection) == before
 
@@ -528,10 +620,13 @@ class BackendContract:
             ("stopped", "vm_config", {"name": BASE, "nics": [{"slot": "net0"}, {"slot": "net0"}]}, "invalid_request"),
             ("stopped", "vm_config", {"name": BASE, "nics": [{"mac": "01:00:00:00:00:00"}]}, "invalid_request"),
             ("stopped", "vm_config", {"name": BASE, "tags": ["a b"]}, "invalid_request"),
-            ("stopped", "vm_config", {"name": BASE, "tags": ["a"], "timeout": 0}, "invalid_request"),
+            ("stopped", "vm_config", {"name": BASE, "memory": "128", "timeout": 0}, "invalid_request"),
             ("stopped", "vm", {"name": "new", "disks": [{"slot": "virtio1"}]}, "invalid_request"),
             ("stopped", "vm_clone", {"source": BASE, "name": BASE}, None),
             ("stopped", "vm_clone", {"source": BASE, "clones": [{"name": "a"}, {"name": "a"}]}, "invalid_request"),
+            ("stopped", "vm", {"each": [{"name": BASE}, {"name": BASE, "state": "absent"}]}, "invalid_request"),
+            ("stopped", "vm", {"each": [{"name": BASE, "wait_for": {"port": 0}}]}, "invalid_request"),
+            ("stopped", "vm_config", {"each": [{"name": BASE, "cores": 2}, {"name": BASE}]}, "invalid_request"),
         ],
     )
     @pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
@@ -552,9 +647,10 @@ class BackendContract:
             assert answer.changed is False
         else:
             assert answer.failed, answer.result
-            makes = module == "vm" and options["name"] != BASE
+            makes = module == "vm" and options.get("name", BASE) != BASE
             is_possible = not makes or Op.CREATE in self.declared().operations
-            assert (answer.result["kind"], answer.changed) == (kind if is_possible else "unsupported", False)
+            kind = self.kind_of(module, options, kind) if is_possible else "unsupported"
+            assert (answer.result["kind"], answer.changed) == (kind, False)
         assert self.fingerprint(connection) == before
 
     @pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
@@ -569,10 +665,11 @@ class BackendContract:
                 ("vm_power", {"name": name, "state": "started"}),
                 ("vm_clone", {"source": BASE, "name": name}),
                 ("vm_clone", {"source": BASE, "clones": [{"name": name}]}),
+                ("vm", {"each": [{"name": BASE, "state": "absent"}, {"name": name}]}),
             ):
                 answer = ask(module, check=check, **options)
                 assert answer.failed, (module, name)
-                assert answer.result["kind"] == "invalid_request"
+                assert answer.result["kind"] == self.kind_of(module, options, "invalid_request")
         assert self.fingerprint(connection) == before
 
     # --- the driver itself

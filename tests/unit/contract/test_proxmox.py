@@ -45,6 +45,7 @@ class TestProxmox(BackendContract):
         # the disks of a VM that may run cannot be shared
         "clone linked": "unsupported",
     }
+    console: ClassVar[Mapping[str, Any]] = {"websocket": True}
     version: ClassVar[str] = "9.2"
     server: ProxmoxServer
 

@@ -20,6 +20,8 @@ import pytest
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.base import Backend
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu import process
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu.driver import QemuBackend
+from ansible_collections.anyvirt.compute.tests.console import assert_all_ended, free_port, websockifys
+from ansible_collections.anyvirt.compute.tests.setup import novnc
 from ansible_collections.anyvirt.compute.tests.unit.contract.cases import BASE
 from ansible_collections.anyvirt.compute.tests.unit.contract.harness import run
 from ansible_collections.anyvirt.compute.tests.unit.contract.suite import BackendContract
@@ -48,6 +50,11 @@ def one_vm(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def pages() -> pathlib.Path:
+    return novnc.pages()
+
+
 def content(path: pathlib.Path) -> Any:
     about = path.lstat()
     if stat.S_ISREG(about.st_mode):
@@ -69,15 +76,18 @@ class TestQemu(BackendContract):
     names_are_unique: ClassVar[bool] = True
 
     @pytest.fixture
-    def connection(self, one_vm: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[dict[str, Any]]:
+    def connection(self, one_vm: pathlib.Path, pages: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[dict[str, Any]]:
         root = tmp_path / "state"
         shutil.copytree(one_vm, root)
+        self.console = {"novnc_path": str(pages), "web_port": free_port()}
         yield {"backend": "qemu", "state_dir": str(root)}
         backend = QemuBackend({"state_dir": str(root)})
         for name in backend.store.names():
             if process.is_alive(backend.store.vm_dir(name)):
                 process.kill(backend.store.vm_dir(name))
+            backend.store.remove(name)
         assert processes(str(root)) == {}
+        assert_all_ended(root)
 
     def test_memory_is_not_saved_for_other_hardware(self, ask: Any, connection: Mapping[str, Any]) -> None:
         for done in (
@@ -104,4 +114,4 @@ class TestQemu(BackendContract):
         turns = {"info.lock", "agent.lock"}
         files = {str(path): content(path) for path in root.rglob("*") if path.name not in turns}
         states = [(vm["name"], vm["native_state"]) for vm in QemuBackend(connection).list()]
-        return files, processes(str(root)), states
+        return files, processes(str(root)), websockifys(root), states

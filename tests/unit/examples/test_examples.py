@@ -20,9 +20,12 @@ import yaml
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox.driver import ProxmoxBackend
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu import process
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.qemu.driver import QemuBackend
+from ansible_collections.anyvirt.compute.tests.console import free_port
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
 from ansible_collections.anyvirt.compute.tests.servers.pve.state import GIB, Volume
 from ansible_collections.anyvirt.compute.tests.servers.qemu_api import QemuApiServer
+from ansible_collections.anyvirt.compute.tests.servers.zstack import ZStackServer
+from ansible_collections.anyvirt.compute.tests.setup import novnc
 from ansible_collections.anyvirt.compute.tests.unit.contract.harness import run
 from ansible_collections.anyvirt.compute.tests.unit.meta.source import MODULES, ROOT
 
@@ -76,11 +79,15 @@ def examples(module: str, backend: str) -> list[Task]:
 
 
 def at_home(tasks: list[Task], images: pathlib.Path) -> list[Task]:
-    """Tasks with images and a network that there are on this host."""
+    """Tasks with images, a network, and what consoles need, that there are on this host."""
     text = yaml.safe_dump(tasks)
     for place in ("https://cloud.debian.org/images/cloud/bookworm/latest", "/srv/images"):
         text = text.replace(place, str(images))
-    return yaml.safe_load(text.replace("network: br0", "network: user"))
+    tasks = yaml.safe_load(text.replace("network: br0", "network: user"))
+    for task in tasks:
+        if "anyvirt.compute.vm_console" in task:
+            task["anyvirt.compute.vm_console"].update(novnc_path=str(novnc.pages()), web_port=free_port())
+    return tasks
 
 
 def settings_of(known: Known, backend: str) -> dict[str, Any]:
@@ -145,7 +152,7 @@ def play(tmp_path: pathlib.Path) -> Play:
 
 @pytest.mark.parametrize("module", [path.stem for path in MODULES])
 def test_none_is_left_out(module: str) -> None:
-    ran = [*examples(module, "proxmox"), *examples(module, "qemu"), *examples(module, "qemu_api")]
+    ran = [task for backend in ("proxmox", "qemu", "qemu_api", "zstack") for task in examples(module, backend)]
     assert [task for task in all_examples(module) if task not in ran] == []
 
 
@@ -186,6 +193,22 @@ def test_on_qemu_api(module: str, play: Play) -> None:
         tasks = yaml.safe_load(text.replace("http://manager.example.com:3000", manager.url))
         told = play(tasks, {})
     assert told.count("TASK [") == len(tasks) and "skipped=0" in told, told
+
+
+# --- on ZStack
+
+
+@pytest.mark.parametrize("module", [path.stem for path in MODULES if examples(path.stem, "zstack")])
+def test_on_zstack(module: str, play: Play) -> None:
+    with ZStackServer(task_seconds=0.02) as cloud:
+        for known in VMS:
+            cloud.add_vm(known.name)
+        text = yaml.safe_dump(examples(module, "zstack"))
+        text = text.replace("http://zstack.example.com:8080", cloud.url)
+        text = text.replace("username: console", f"username: {cloud.account}")
+        tasks = yaml.safe_load(text.replace("{{ zstack_password }}", cloud.password))
+        said = play(tasks, {})
+    assert said.count("TASK [") == len(tasks) and "skipped=0" in said, said
 
 
 # --- on plain QEMU

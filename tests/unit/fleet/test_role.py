@@ -155,16 +155,38 @@ def test_running_vms_are_pruned_with_force_only_and_told_before(server: ProxmoxS
     assert set(state(server)) == {"golden", "stranger"}
 
 
-def test_equal_settings_are_one_task(server: ProxmoxServer, site: Site) -> None:
+# --- what it costs
+
+
+def test_settings_of_their_own_are_one_task(server: ProxmoxServer, site: Site) -> None:
     for number, name in enumerate(names(12)):
         server.add_vm(100 + number, name, f"pve{number % 4 + 1}", memory="64")
-    fleet: list[dict[str, Any]] = [
-        {"name": name, "description": "large" if name > "vm008" else "small"} for name in names(12)
-    ]
+    fleet: list[dict[str, Any]] = [{"name": name, "description": f"I am {name}"} for name in names(12)]
     done = site.run(fleet)
     assert done.result["changed"] == names(12)
-    assert done.tasks["Change the others that are there"] == 2
-    assert server.vm(111).config["description"].strip() == "large"
+    assert sum(done.tasks.values()) == 2, done.tasks
+    assert server.vm(111).config["description"].strip() == "I am vm011"
+
+
+def test_fifty_new_vms_cost_three_tasks_and_three_logins(server: ProxmoxServer, site: Site) -> None:
+    for name in ("TOKEN_ID", "TOKEN_SECRET"):
+        del site.environment[f"ANYVIRT_{name}"]
+    site.environment.update(ANYVIRT_USERNAME=server.username, ANYVIRT_PASSWORD=server.password)
+    fleet = [{"name": name, "description": f"I am {name}"} for name in names(50)]
+    given: dict[str, Any] = {"defaults": {"memory": 64, "state": "started"}}
+    for changed in (names(50), []):
+        server.forget()
+        done = site.run(fleet, **given)
+        assert (done.failed, done.result["changed"]) == (False, changed), done.told
+        assert sum(done.tasks.values()) == 3, done.tasks
+        assert len([one for one in server.requests if one.path.endswith("/access/ticket")]) == 3
+        assert len(server.writes) == 2 * len(changed)
+    # three tasks that read all nodes, and the settings of each VM
+    assert len(server.requests) <= 50 + 3 * 8
+    server.forget()
+    gone = site.run([], prune=True, force=True)
+    assert (gone.failed, gone.result["removed"]) == (False, names(50))
+    assert gone.tasks["Remove VMs"] == 1
 
 
 def test_nodes_are_looked_at_when_asked(server: ProxmoxServer, site: Site) -> None:
@@ -218,9 +240,10 @@ def test_no_secret_is_told(server: ProxmoxServer, site: Site) -> None:
     fleet = [
         {"name": "a", "cloud_init": hush, "disks": [disk]},
         {"name": "b", "cloud_init": hush, "clone_from": GOLDEN},
+        {"name": "c", "cloud_init": hush, "clone_from": {"name": "nobody"}},
     ]
     for _again in range(2):
         done = site.run(fleet, "-vvv", "--diff", connection=connection_to(server))
-        assert done.result["failed"] == [], done.told
+        assert done.result["failed"] == ["c"], done.told
         assert hush["password"] not in done.told
         assert server.token_secret not in done.told

@@ -35,10 +35,15 @@ def work(vms: list[VM], *found: VM, defaults: VM | None = None, **how: Any) -> d
 
 def steps(told: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
     """The names of each task, of the steps that have any."""
-    names = ("create", "clone", "configure", "place", "power", "remove")
+    names = ("make", "place", "power", "remove")
     return {
         step: {label: list(task["vms"].values()) for label, task in told[step].items()} for step in names if told[step]
     }
+
+
+def entries(told: dict[str, Any], step: str = "make") -> dict[str, VM]:
+    """What the module vm is told of each VM, by its name, or its id where that is all."""
+    return {one.get("name", one.get("id")): one for task in told[step].values() for one in task["each"]}
 
 
 # --- which tasks
@@ -46,25 +51,25 @@ def steps(told: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
 
 def test_from_nothing() -> None:
     told = work([{"name": "a", "memory": 64, "state": "started"}, {"name": "b", "id": 7, "tags": ["x"]}])
-    assert steps(told) == {"create": {"a": ["a"], "b": ["b"]}, "power": {"started": ["a"]}}
-    assert told["create"]["a"]["options"] == {"name": "a", "memory": 64, "tags": marked("a")}
-    assert told["create"]["b"] == {
-        "vms": {"7": "b"},
-        "options": {"name": "b", "id": "7", "tags": marked("b", "x")},
+    assert steps(told) == {"make": {"a and 1 more": ["a", "b"]}, "power": {"started": ["a"]}}
+    assert told["make"]["a and 1 more"] == {
+        "vms": {"a": "a", "7": "b"},
+        "each": [{"name": "a", "memory": 64, "tags": marked("a")}, {"name": "b", "id": "7", "tags": marked("b", "x")}],
     }
 
 
-def test_clones_are_one_task_for_each_way_of_cloning() -> None:
+def test_what_is_new_and_what_is_there_is_one_task() -> None:
     vms: list[VM] = [{"name": f"c{number}", "clone_from": {"name": "golden"}} for number in range(3)]
-    vms += [{"name": "d", "clone_from": {"name": "golden", "full": True}}]
-    told = work(vms, row("golden", "base"), row("c1"), defaults={"memory": 64})
-    assert steps(told) == {"clone": {"golden": ["c0", "c1", "c2"], "golden, full True": ["d"]}}
-    options = told["clone"]["golden"]["options"]
-    assert options["source"] == "golden"
-    assert options["clones"] == [
-        {"name": "c0", "memory": 64, "tags": marked("c0", "base")},
-        {"name": "c1", "memory": 64},
-        {"name": "c2", "memory": 64, "tags": marked("c2", "base")},
+    vms += [{"name": "d", "clone_from": {"name": "golden", "full": True}}, {"name": "e", "clone_from": None}]
+    told = work(vms, row("golden", "base"), row("c1"), row("e"), defaults={"memory": 64})
+    assert steps(told) == {"make": {"c0 and 4 more": ["c0", "c1", "c2", "d", "e"]}}
+    origin = {"clone_from": {"name": "golden"}}
+    assert [*entries(told).values()] == [
+        {"name": "c0", **origin, "memory": 64, "tags": marked("c0", "base")},
+        {"name": "c1", **origin, "memory": 64},
+        {"name": "c2", **origin, "memory": 64, "tags": marked("c2", "base")},
+        {"name": "d", "clone_from": {"name": "golden", "full": True}, "memory": 64, "tags": marked("d", "base")},
+        {"name": "e", "memory": 64},
     ]
 
 
@@ -74,20 +79,27 @@ def test_sources_come_before_their_clones() -> None:
         {"name": "b", "id": "7", "clone_from": {"name": "a"}},
         {"name": "d", "clone_from": {"id": 7}},
         {"name": "a", "tags": ["base"], "template": True},
+        {"name": "e", "clone_from": {"name": "golden"}},
     ]
-    told = work(vms)
-    assert steps(told) == {"create": {"a": ["a"]}, "clone": {"a": ["b"], "b": ["c"], "7": ["d"]}}
-    assert told["clone"]["a"]["options"]["clones"] == [{"name": "b", "id": "7", "tags": marked("b", "base")}]
+    told = work(vms, row("golden"))
+    assert steps(told) == {"make": {"a and 1 more": ["a", "e"], "b": ["b"], "c and 1 more": ["c", "d"]}}
+    assert entries(told)["b"]["tags"] == marked("b", "base")
 
 
-def test_those_with_equal_settings_are_changed_in_one_task() -> None:
-    vms: list[VM] = [{"name": f"v{number}", "node": f"pve{number}"} for number in range(4)]
-    vms[3]["memory"] = 128
-    vms += [{"name": "plain", "memory": None, "cores": None}]
-    rows = [row(f"v{number}") for number in range(4)] + [row("plain")]
-    told = work(vms, *rows, defaults={"memory": 64, "cores": 1})
-    assert steps(told) == {"configure": {"v0 and 2 more": ["v0", "v1", "v2"], "v3": ["v3"]}}
-    assert told["configure"]["v0 and 2 more"]["options"] == {"memory": 64, "cores": 1}
+def test_only_what_is_new_waits_for_its_source() -> None:
+    vms: list[VM] = [{"name": name, "memory": 64, "clone_from": {"name": "a"}} for name in ("new", "old")]
+    vms += [{"name": "a", "memory": 64, "clone_from": {"name": "b"}}, {"name": "b", "memory": 64}]
+    assert steps(work(vms, row("a"), row("b"), row("old"))) == {
+        "make": {"old and 2 more": ["old", "a", "b"], "new": ["new"]}
+    }
+    there = steps(work(vms, *(row(name) for name in ("a", "b", "old", "new"))))
+    assert there == {"make": {"new and 3 more": ["new", "old", "a", "b"]}}
+
+
+def test_of_what_is_there_and_has_no_settings_nothing_is_asked() -> None:
+    vms: list[VM] = [{"name": "plain", "node": "pve2"}, {"name": "clone", "clone_from": {"name": "plain"}}]
+    told = work([{**one, "memory": None} for one in vms], row("plain"), row("clone"), defaults={"memory": 64})
+    assert steps(told) == {}
 
 
 def test_power_and_nodes() -> None:
@@ -103,8 +115,8 @@ def test_power_and_nodes() -> None:
 
 def test_a_vm_that_is_there_gets_its_new_name() -> None:
     told = work([{"name": "new", "id": 7, "memory": 64}], row("old", "web", ours=True, id="7"))
-    assert steps(told) == {"create": {"new": ["new"]}}
-    assert told["create"]["new"]["options"] == {"name": "new", "id": "7", "memory": 64, "tags": marked("new", "web")}
+    assert steps(told) == {"make": {"new": ["new"]}}
+    assert entries(told)["new"] == {"name": "new", "id": "7", "memory": 64, "tags": marked("new", "web")}
 
 
 def test_what_cannot_be_read_is_left_alone() -> None:
@@ -116,7 +128,7 @@ def test_what_cannot_be_read_is_left_alone() -> None:
 
 def test_a_name_is_never_taken_for_another_ones_id() -> None:
     told = work([{"name": "x1"}], row("other", id="x1"))
-    assert steps(told) == {"create": {"x1": ["x1"]}}
+    assert steps(told) == {"make": {"x1": ["x1"]}}
 
 
 def test_words_are_ids_where_there_are_any_and_sources() -> None:
@@ -129,27 +141,18 @@ def test_words_are_ids_where_there_are_any_and_sources() -> None:
 
 def test_a_vm_that_was_there_is_never_marked() -> None:
     told = work([{"name": "a", "tags": ["x"]}], row("a", "y"))
-    assert told["configure"]["a"]["options"] == {"tags": ["x"]}
+    assert entries(told)["a"] == {"name": "a", "tags": ["x"]}
 
 
 def test_marks_are_kept() -> None:
     told = work([{"name": "a", "tags": ["x"]}, {"name": "b", "memory": 64}], row("a", ours=True), row("b", ours=True))
-    assert told["configure"]["a"]["options"] == {"tags": marked("a", "x")}
-    assert told["configure"]["b"]["options"] == {"memory": 64}
-
-
-def test_marks_that_are_there_split_no_group() -> None:
-    vms = [{"name": name, "tags": ["x"], "memory": 64} for name in "abc"]
-    told = work(vms, *(row(name, "x", ours=True) for name in "abc"))
-    assert steps(told) == {"configure": {"a and 2 more": ["a", "b", "c"]}}
-    assert told["configure"]["a and 2 more"]["options"] == {"memory": 64}
+    assert entries(told) == {"a": {"name": "a", "tags": marked("a", "x")}, "b": {"name": "b", "memory": 64}}
 
 
 def test_without_a_tag_nothing_is_marked() -> None:
     vms: list[VM] = [{"name": "a"}, {"name": "b", "clone_from": {"name": "golden"}}]
     told = work(vms, row("golden", "base"), tag="")
-    assert told["create"]["a"]["options"] == {"name": "a"}
-    assert told["clone"]["golden"]["options"]["clones"] == [{"name": "b"}]
+    assert entries(told) == {"a": {"name": "a"}, "b": {"name": "b", "clone_from": {"name": "golden"}}}
 
 
 @given(st.text("abcxyz-1", min_size=1, max_size=9), st.text("abcxyz-1", min_size=1, max_size=9))
@@ -170,7 +173,20 @@ def test_what_is_absent_goes_clones_first() -> None:
     ]
     told = work(vms, row("a"), row("b"))
     assert steps(told) == {"remove": {"b": ["b"], "a": ["a"]}}
-    assert told["remove"]["b"]["options"] == {"id": "id-b"}
+    assert told["remove"]["b"] == {"vms": {"id-b": "b"}, "each": [{"id": "id-b"}]}
+
+
+def test_what_goes_is_one_task_but_for_templates_and_sources() -> None:
+    vms: list[VM] = [{"name": name, "state": "absent"} for name in ("x", "y")]
+    vms += [{"name": name, "state": "absent", "clone_from": {"name": "x"}} for name in ("c", "d")]
+    made = [row("golden", ours=True, template=True), row("old", ours=True)]
+    told = work(vms, *(row(name) for name in "xycd"), made=made)
+    assert steps(told)["remove"] == {
+        "c and 1 more": ["c", "d"],
+        "x and 2 more": ["x", "y", "old"],
+        "golden": ["golden"],
+    }
+    assert told["order"] == ["x", "y", "c", "d", "old", "golden"]
 
 
 def test_only_what_the_fleet_made_is_pruned_templates_last() -> None:
@@ -208,8 +224,7 @@ def test_check_mode_leaves_out_what_is_not_there_yet() -> None:
     ]
     told = work(vms, row("golden"), row("d"), check=True)
     assert steps(told) == {
-        "create": {"a": ["a"]},
-        "clone": {"golden": ["c"], "a": ["d"]},
+        "make": {"a and 1 more": ["a", "c"]},
         "power": {"started": ["d"]},
     }
     assert told["left_out"] == {"clone": ["b"], "start": ["a", "b", "c"], "remove": []}
@@ -233,21 +248,25 @@ def round_of(label: str, **end: Any) -> dict[str, Any]:
 
 def test_each_vm_has_an_end() -> None:
     vms: list[VM] = [{"name": f"c{number}", "clone_from": {"name": "golden"}, "id": number + 1} for number in range(4)]
-    vms += [{"name": "a"}, {"name": "b"}]
+    vms += [{"name": "a"}, {"name": "b", "clone_from": {"name": "a"}}]
     told = work(vms, row("golden"), row("old", ours=True), made=[row("old", ours=True)])
     results = [
         {"id": "1", "name": "c0", "changed": True, "restart_required": True},
         {"id": "2", "name": None, "changed": False, "failed": True, "msg": "locked"},
         {"id": "3", "name": "c2", "changed": True, "failed": True, "msg": "half done"},
         {"id": "4", "name": "c3", "changed": False},
+        {"id": "105", "name": "a", "changed": True},
     ]
+    gone = {"id": "id-old", "name": "old", "changed": True}
     ends = {
-        "create": {
-            "results": [round_of("a", vm={"name": "a"}, changed=True), round_of("b", msg="no space", changed=False)]
+        "make": {
+            "results": [
+                round_of("c0 and 4 more", results=results, msg="2 of 5 VMs failed.", changed=True),
+                round_of("b", msg="no space", changed=False),
+            ]
         },
-        "clone": {"results": [round_of("golden", results=results, msg="2 of 4 VMs failed.", changed=True)]},
-        "configure": {"results": [], "skipped": True},
-        "remove": {"results": [round_of("old", vm={"state": "absent"}, changed=True)]},
+        "place": {"results": [], "skipped": True},
+        "remove": {"results": [round_of("old", results=[gone], changed=True)]},
     }
     assert fleet.outcome(told, ends) == {
         "changed": ["c0", "c2", "a", "old"],
@@ -267,7 +286,7 @@ def test_a_task_that_fails_as_a_whole_fails_for_each() -> None:
 def test_the_first_failure_is_told() -> None:
     told = work([{"name": "a", "memory": 64, "state": "started"}], row("a"))
     ends = {
-        "configure": {"results": [round_of("a", msg="locked")]},
+        "make": {"results": [round_of("a", msg="locked")]},
         "power": {"results": [round_of("started", msg="not found")]},
     }
     assert fleet.outcome(told, ends)["errors"] == {"a": "locked"}
@@ -282,4 +301,4 @@ def test_a_loop_that_has_not_ended_tells_nothing(registered: dict[str, Any]) -> 
 def test_nothing_waits_for_the_restart_of_what_is_off() -> None:
     told = work([{"name": "a", "memory": 64, "state": "stopped"}], row("a", state="running"))
     end = round_of("a", results=[{"id": "id-a", "name": "a", "changed": True, "restart_required": True}])
-    assert fleet.outcome(told, {"configure": {"results": [end]}})["restart_required"] == []
+    assert fleet.outcome(told, {"make": {"results": [end]}})["restart_required"] == []

@@ -11,7 +11,7 @@ from ansible.plugins.loader import init_plugin_loader
 
 if __name__ == "__main__":
     init_plugin_loader()  # from here on collections can be imported
-    from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import api
+    from ansible_collections.anyvirt.compute.plugins.module_utils import _http
 
-    api.READ_TIMEOUT = api.FIRST_TIMEOUT = 1.0
+    _http.PATIENCE = _http.FIRST_PATIENCE = 1.0
     inventory.main()

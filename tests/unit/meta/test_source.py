@@ -27,6 +27,7 @@ LAYERS = [
     "module_utils._readiness",
     "module_utils._fleet",
     "module_utils._clone",
+    "module_utils._console",
     "module_utils._power",
     "module_utils._visible",
     "module_utils._snapshots",

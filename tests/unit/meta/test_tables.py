@@ -22,7 +22,14 @@ from ansible_collections.anyvirt.compute.plugins.module_utils._backends.connect 
 from ansible_collections.anyvirt.compute.plugins.module_utils._fields import VM_FIELDS, Field
 from ansible_collections.anyvirt.compute.plugins.module_utils._plan import Op
 from ansible_collections.anyvirt.compute.plugins.module_utils._power import STATES, TRANSITIONS
-from ansible_collections.anyvirt.compute.plugins.module_utils._spec import BACKENDS, SELECT, SETTINGS
+from ansible_collections.anyvirt.compute.plugins.module_utils._spec import (
+    BACKENDS,
+    CLONES,
+    EACH_CONFIG,
+    EACH_VM,
+    SELECT,
+    SETTINGS,
+)
 from ansible_collections.anyvirt.compute.tests.unit.meta import source
 
 UTILS = "ansible_collections.anyvirt.compute.plugins.module_utils"
@@ -152,6 +159,12 @@ def test_no_setting_has_a_default() -> None:
             yield from defaults(option.get("options", {}), f"{place}{name}.")
 
     assert list(defaults(SETTINGS)) == []
+
+
+@pytest.mark.parametrize("several", [CLONES, EACH_CONFIG, EACH_VM])
+def test_what_a_vm_of_several_does_not_say_is_as_the_task_says(several: Mapping[str, Any]) -> None:
+    assert SETTINGS.items() <= several["options"].items()
+    assert [name for name, option in several["options"].items() if "default" in option] == []
 
 
 def test_the_selector_knows_all_states() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import api, driver
+from ansible_collections.anyvirt.compute.plugins.module_utils import _http
+from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import driver
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
 
 
@@ -22,8 +23,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setattr(driver.ProxmoxBackend, "poll_interval", (0.02, 0.1))
     monkeypatch.setattr(driver, "_SETTLE_TIME", 3.0)
-    monkeypatch.setattr(api, "READ_TIMEOUT", 3.0)
-    monkeypatch.setattr(api, "FIRST_TIMEOUT", 3.0)
+    monkeypatch.setattr(_http, "PATIENCE", 3.0)
+    monkeypatch.setattr(_http, "FIRST_PATIENCE", 3.0)
 
 
 def connection_to(server: ProxmoxServer) -> dict[str, Any]:

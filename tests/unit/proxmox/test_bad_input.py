@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import api
+from ansible_collections.anyvirt.compute.plugins.module_utils import _http
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
 from ansible_collections.anyvirt.compute.tests.unit.contract.harness import Answer
 from ansible_collections.anyvirt.compute.tests.unit.proxmox.conftest import Ask
@@ -27,8 +27,8 @@ Refused = Callable[..., Answer]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "READ_TIMEOUT", 1.0)
-    monkeypatch.setattr(api, "FIRST_TIMEOUT", 1.0)
+    monkeypatch.setattr(_http, "PATIENCE", 1.0)
+    monkeypatch.setattr(_http, "FIRST_PATIENCE", 1.0)
 
 
 @pytest.fixture(autouse=True)

@@ -75,6 +75,7 @@ ENDPOINTS: dict[str, tuple[str, dict[str, Any]]] = {
     f"GET {VM}/migrate target": ("vm_migrate", {"name": "web", "node": "pve2"}),
     f"POST {VM}/migrate": ("vm_migrate", {"name": "web", "node": "pve2"}),
     f"GET {VM}/agent/network-get-interfaces": ("vm_info", {"name": "busy", "gather": ["agent"]}),
+    f"POST {VM}/vncproxy websocket": ("vm_console", {"name": "busy", "websocket": True}),
     f"PUT {VM}/cloudinit": ("vm_config", {"name": "busy", "cloud_init": {"user": "you"}}),
 }
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import api, driver
+from ansible_collections.anyvirt.compute.plugins.module_utils import _http
+from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import driver
 from ansible_collections.anyvirt.compute.plugins.module_utils._task import Task, TaskState
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
 from ansible_collections.anyvirt.compute.tests.unit.proxmox.conftest import Ask
@@ -20,8 +21,8 @@ from ansible_collections.anyvirt.compute.tests.unit.proxmox.conftest import Ask
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "READ_TIMEOUT", 1.0)
-    monkeypatch.setattr(api, "FIRST_TIMEOUT", 1.0)
+    monkeypatch.setattr(_http, "PATIENCE", 1.0)
+    monkeypatch.setattr(_http, "FIRST_PATIENCE", 1.0)
 
 
 @pytest.fixture

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox.api import Api
+from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox.driver import ProxmoxBackend
+from ansible_collections.anyvirt.compute.plugins.module_utils._plan import Step
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
+from ansible_collections.anyvirt.compute.tests.servers.pve.state import Guest
 from ansible_collections.anyvirt.compute.tests.unit.proxmox.conftest import Ask
 
 MADE = {
@@ -90,3 +93,21 @@ def test_the_next_run_finishes_what_a_killed_one_began(
     assert [guest.config["name"] for guest in server.state.guests.values()].count("new") == 1
     again = ask("vm", **TASKS[which])
     assert (again.failed, again.changed) == (False, False), again.result
+
+
+def test_a_guest_that_gets_its_name_while_the_next_run_looks_at_it_is_not_made_twice(
+    ask: Ask, server: ProxmoxServer, golden: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.state.guests[101] = Guest(101, server.state.guests[100].node, {"lock": "clone"})
+    check = ProxmoxBackend.preflight
+
+    def finished_meanwhile(backend: ProxmoxBackend, step: Step) -> None:
+        server.state.guests[101].config.update(name="new", memory="1024")
+        server.state.guests[101].config.pop("lock", None)
+        backend.list()
+        check(backend, step)
+
+    monkeypatch.setattr(ProxmoxBackend, "preflight", finished_meanwhile)
+    done = ask("vm", name="new", clone_from={"name": "golden"}, memory="1GiB")
+    assert (done.failed, done.changed, done.vm["id"]) == (False, False, "101"), done.result
+    assert sorted(server.state.guests) == [100, 101]

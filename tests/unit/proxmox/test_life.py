@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -264,6 +265,38 @@ def test_several_clones_in_one_task(ask: Ask, server: ProxmoxServer, vm: int) ->
     ]
     assert len({one["id"] for one in done.result["results"]}) == 3
     assert not ask("vm_clone", source="web", clones=clones).changed
+
+
+def test_of_many_that_are_made_what_fails_is_made_by_the_next_run(ask: Ask, server: ProxmoxServer) -> None:
+    each = [{"name": f"n{number}", "description": f"number {number}"} for number in range(12)]
+    options: dict[str, Any] = {"each": each, "memory": "64", "state": "started"}
+    server.fail_next(500, method="POST", path="/nodes/[^/]+/qemu$", times=3)
+    server.plan_task("qmstart", exitstatus="start failed: QEMU exited with code 1", times=2)
+    done = ask("vm", **options)
+    ill = {one["name"] for one in done.result["results"] if one.get("failed")}
+    assert (done.failed, done.result["kind"], len(ill)) == (True, "some_failed", 5)
+    made = len(server.state.guests)
+    assert made == 12 - 3
+    server.forget()
+    rest = ask("vm", **options)
+    assert not rest.failed, rest.result
+    assert {one["name"] for one in rest.result["results"] if one["changed"]} == ill
+    assert len(server.writes) == 3 * 2 + 2
+    guests = {one.config["name"]: one for one in server.state.guests.values()}
+    assert all(guests[one["name"]].running for one in each)
+    assert {name: one.config["description"].strip() for name, one in guests.items()} == {
+        one["name"]: one["description"] for one in each
+    }
+
+
+def test_each_is_waited_for_in_its_own_way(ask: Ask, server: ProxmoxServer) -> None:
+    port = urlsplit(server.url).port
+    waits = {"port": port, "host": "127.0.0.1"}
+    nobody = {"port": port, "host": "127.0.0.2", "timeout": 1}
+    each = [{"name": "a"}, {"name": "b", "wait_for": nobody}, {"name": "c", "wait_for": nobody, "state": "stopped"}]
+    done = ask("vm", each=each, memory="64", state="started", wait_for=waits)
+    assert [one.get("kind") for one in done.result["results"]] == [None, "task_timeout", None]
+    assert f"nothing answered on port {port}" in done.result["msg"]
 
 
 def test_migration_of_a_stopped_vm(do: Ask, vm: int) -> None:

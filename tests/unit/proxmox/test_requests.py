@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+
 import pytest
 
+from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox.driver import ProxmoxBackend
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
 from ansible_collections.anyvirt.compute.tests.unit.proxmox.conftest import Ask
 
@@ -52,6 +56,24 @@ def test_a_hundred_are_stopped_and_then_found_stopped(ask: Ask, many: ProxmoxSer
     assert len(many.requests) <= 5
 
 
+def test_a_hundred_tasks_are_polled_by_one(ask: Ask) -> None:
+    with ProxmoxServer(nodes=4, task_seconds=1) as server:
+        for number in range(100):
+            server.add_vm(100 + number, f"vm{number}", f"pve{number % 4 + 1}", memory="64")
+        server.forget()
+        begin = time.monotonic()
+        done = ask("vm_power", **connection_to(server), select={}, state="started", max_parallel_per_node=25)
+        elapsed = time.monotonic() - begin
+        assert not done.failed, done.result
+        asked = Counter(one.path for one in server.requests if "/tasks" in one.path)
+        lists = {path: times for path, times in asked.items() if path.endswith("/tasks")}
+        # a few left over are asked about one by one, all others are read from the lists of cluster and nodes
+        assert len(lists) <= 5
+        polls = elapsed / ProxmoxBackend.poll_interval[0] + 1
+        assert max(lists.values()) <= polls
+        assert asked.total() - sum(lists.values()) <= 3 * polls
+
+
 def test_hundreds_of_tasks_that_have_ended_are_told_by_a_list_of_each_node(ask: Ask, many: ProxmoxServer) -> None:
     begun = [many.add_task("qmstart", 100 + number, node=f"pve{number % 4 + 1}").upid for number in range(300)]
     done = ask("task_wait", **connection_to(many), tasks=begun)
@@ -70,6 +92,22 @@ def test_thirty_clones_take_thirty_ids_at_the_first_attempt(ask: Ask, many: Prox
     assert len(many.writes) == 30
     lists = [one for one in many.requests if one.path.endswith(("/cluster/resources", "/qemu"))]
     assert len([one for one in lists if one.method == "GET"]) <= 2 * 5
+
+
+def test_forty_new_vms_are_spread_and_read_together(ask: Ask, many: ProxmoxServer) -> None:
+    each = [{"name": f"new{number}"} for number in range(40)]
+    done = ask("vm", **connection_to(many), each=each, memory="1GiB", max_parallel=16)
+    assert not done.failed, done.result
+    assert sorted(Counter(one["vm"]["node"] for one in done.result["results"]).items()) == [
+        (f"pve{number}", 10) for number in (1, 2, 3, 4)
+    ]
+    assert len(many.writes) == 40
+    lists = [one for one in many.requests if one.path.endswith(("/cluster/resources", "/qemu"))]
+    assert len([one for one in lists if one.method == "GET"]) <= 2 * 5
+    many.forget()
+    again = ask("vm", **connection_to(many), each=each, memory="1GiB")
+    assert (again.failed, again.changed) == (False, False)
+    assert len(many.requests) <= 5 + 40
 
 
 def test_no_more_vms_of_a_node_are_changed_at_once_than_may(ask: Ask) -> None:

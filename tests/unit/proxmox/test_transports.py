@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import api, commands
+from ansible_collections.anyvirt.compute.plugins.module_utils import _http
+from ansible_collections.anyvirt.compute.plugins.module_utils._backends.proxmox import commands
 from ansible_collections.anyvirt.compute.tests.servers.proxmox import ProxmoxServer
 from ansible_collections.anyvirt.compute.tests.unit.contract.harness import Answer, run
 
@@ -56,8 +57,8 @@ def script(path: pathlib.Path, text: str) -> None:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "READ_TIMEOUT", 1.0)
-    monkeypatch.setattr(api, "FIRST_TIMEOUT", 1.0)
+    monkeypatch.setattr(_http, "PATIENCE", 1.0)
+    monkeypatch.setattr(_http, "FIRST_PATIENCE", 1.0)
 
 
 @pytest.fixture(params=["local", "openssh"])
@@ -137,6 +138,17 @@ def test_a_write_whose_answer_is_lost(options: dict[str, Any], server: ProxmoxSe
     done = run("vm_power", {**options, "id": "200", "state": "started"})
     assert not done.failed, done.result
     assert len([one for one in server.writes if one.path.endswith("/status/start")]) == 1
+
+
+def test_the_page_of_the_web_interface(options: dict[str, Any], server: ProxmoxServer, tmp_path: pathlib.Path) -> None:
+    """On the node itself its address has to be asked for. A WebSocket would be for root alone."""
+    told = run("vm_console", {**options, "id": "200"})
+    host = "pve1.example.com" if "url" in options else server.state.nodes["pve1"].address
+    assert told.result["console"]["url"].startswith(f"https://{host}:8006/?console=kvm&novnc=1&vmid=200&vmname=web&")
+    for check in (True, False):
+        told = run("vm_console", {**options, "id": "200", "websocket": True}, check=check)
+        assert_refused(told, "unsupported", "transport: https")
+    assert not [words for words in calls(tmp_path) if words[0] != "get"]
 
 
 def test_a_command_that_hangs(

@@ -53,6 +53,14 @@ def test_what_is_absent_costs_no_write(ask: Ask, server: QemuApiServer) -> None:
     assert server.writes == []
 
 
+def test_vms_that_are_made_at_once_have_screens_of_their_own(ask: Ask, server: QemuApiServer) -> None:
+    server.add_vm("web")
+    made = ask("vm", each=[{"name": f"vm{number}"} for number in range(8)], disks=[{"size": "1GiB"}], state="started")
+    assert not made.failed, made.result
+    ports = [one["vm"]["native"]["vncPort"] for one in made.result["results"]]
+    assert sorted(ports) == [*range(5901, 5909)]
+
+
 @pytest.mark.parametrize("suffix", ["", "/", "/api", "/api/"])
 def test_a_url_with_or_without_api(suffix: str, server: QemuApiServer) -> None:
     server.add_vm("web")

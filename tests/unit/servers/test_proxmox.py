@@ -346,6 +346,34 @@ def test_moved_by_somebody_else(server: ProxmoxServer, client: Client) -> None:
     assert client("GET", "/nodes/pve2/storage/local/content")[0]["vmid"] == 100
 
 
+@pytest.mark.parametrize("version", ["8.4", "9.2"])
+def test_proxies_of_consoles(version: str) -> None:
+    """Each node counts its own ports. A ticket is good once, on its port, for its guest and on its node."""
+    with ProxmoxServer(version, speed=0) as server:
+        for vmid in (100, 101):
+            server.add_vm(vmid, running=True)
+        near, far = Client(server), Client(server, server.urls[1])
+        told = [one("POST", "/nodes/pve1/qemu/100/vncproxy", websocket=1) for one in (near, near, far)]
+        assert [(one["port"], one["upid"].split(":")[1]) for one in told] == [
+            *((5900, "pve1"), (5901, "pve1")),
+            (5900, "pve2"),
+        ]
+        passwords = [one["ticket"][:8] if version == "9.2" else None for one in told]
+        assert [one.get("password") for one in told] == passwords
+        wanted = {"port": 5900, "vncticket": told[0]["ticket"]}
+        path = "/nodes/pve1/qemu/{}/vncwebsocket"
+        for client, vmid, more in ((far, 100, {}), (near, 101, {}), (near, 100, {"port": 5901})):
+            client("GET", path.format(vmid), **{**wanted, **more})
+            assert client.status == 401
+        near, once_more = Client(server), Client(server)
+        assert near("GET", path.format(100), **wanted) == {"port": "5900"}
+        once_more("GET", path.format(100), **wanted)
+        assert once_more.status == 401
+        server.advance(10)
+        server.settle()
+        assert [near.finish(one["upid"]) for one in told[:2]] == ["OK", "connection timed out"]
+
+
 def test_one_of_many_creates_wins(server: ProxmoxServer) -> None:
     def create(_number: int) -> int:
         client = Client(server)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.anyvirt.compute.tests.servers.zs.console import token_of
 from ansible_collections.anyvirt.compute.tests.servers.zs.contract import facts
 from ansible_collections.anyvirt.compute.tests.servers.zs.state import GIB
 from ansible_collections.anyvirt.compute.tests.servers.zstack import ZStackServer
@@ -277,3 +278,39 @@ def test_tags(server: ZStackServer, client: Client) -> None:
     assert client("GET", f"/vm-instances/{vm}/hostnames") == {"hostname": "new"}
     client.job("DELETE", f"/tags/{made['uuid']}")
     assert client.query("system-tags") == []
+
+
+# -- consoles ---------------------------------------------------------------------------------------------------------
+
+
+def log_out(client: Client, session: str) -> None:
+    client("DELETE", f"/accounts/sessions/{session}")
+
+
+@pytest.mark.parametrize("end", ["stop", "move", "logout", "time"])
+def test_a_console_ends_with_what_it_needs(end: str) -> None:
+    with ZStackServer(speed=0, task_seconds=0) as server:
+        client, vm = Client(server), server.add_vm("web", host="host-1")["uuid"]
+        asked = {"params": {"vmInstanceUuid": vm}}
+        console = client.job("POST", "/consoles", asked)["inventory"]
+        assert token_of(server.state, server.state.vm_row("web")) == console["token"]
+        # another session is given the same one
+        log_out(client, server.session())
+        assert Client(server).job("POST", "/consoles", asked)["inventory"]["token"] == console["token"]
+        if end == "stop":
+            client.act(vm, "stopVmInstance", type="cold")
+            client.act(vm, "startVmInstance", hostUuid=uuid_of(server, "Host", "host-1"))
+        elif end == "move":
+            client.act(vm, "migrateVm", hostUuid=uuid_of(server, "Host", "host-2"))
+        elif end == "logout":
+            log_out(client, console["token"].partition("_")[0])
+        else:
+            server.advance(1801)
+        assert token_of(server.state, server.state.vm_row("web")) is None
+        assert Client(server).job("POST", "/consoles", asked)["inventory"]["token"] != console["token"]
+
+
+def test_who_does_not_run_has_no_console(server: ZStackServer, client: Client) -> None:
+    vm = server.add_vm("web", "Stopped")["uuid"]
+    client.job("POST", "/consoles", {"params": {"vmInstanceUuid": vm}})
+    assert client.codes() == ["SYS.1006"]

@@ -101,9 +101,9 @@ def test_no_credentials(ask: Ask, server: VsdServer) -> None:
 
 
 def test_an_unknown_cluster(ask: Ask, server: VsdServer) -> None:
-    refused = ask("vm_info", cluster="clust")
+    refused = ask("vm_info", cluster="clutser")
     assert (refused.failed, refused.result["kind"]) == (True, "not_found")
-    assert "Similar ones: cluster" in refused.result["msg"]
+    assert "There are: cluster" in refused.result["msg"]
     server.state.clusters[NOBODY] = "cluster"
     assert ask("vm_info", cluster="cluster").result["kind"] == "ambiguous"
     del server.state.clusters[NOBODY]

@@ -61,6 +61,24 @@ def test_a_guest_without_an_agent(ask: Ask, server: VsdServer) -> None:
     assert words(server) == ["shutoff"]
 
 
+def test_a_shutdown_whose_answer_is_lost(ask: Ask, server: VsdServer) -> None:
+    """Nothing tells at once whether the guest was asked."""
+    server.add_vm("web", state="running")
+    server.fail_next("lost", "/compute/shutdown")
+    assert ask("vm_power", name="web", state="stopped").vm["state"] == "stopped"
+    server.add_vm("db", state="running")
+    server.fail_next("dropped", "/compute/shutdown")
+    failed = ask("vm_power", name="db", state="stopped", shutdown_timeout=1)
+    assert (failed.result["kind"], "in time" in failed.result["msg"]) == ("task_failed", True)
+
+    def end() -> None:
+        server.fail_next("dropped", times=1000)
+
+    server.fail_next("dropped", "/compute/shutdown", then=end)
+    assert ask("vm_power", name="db", state="stopped").result["kind"] == "transport_error"
+    assert words(server) == ["shutdown"] * 3
+
+
 def test_many_go_together(ask: Ask, server: VsdServer) -> None:
     """What is wanted while a request is under way goes out in one; nothing is sent twice."""
     names = [f"vm{number}" for number in range(12)]
@@ -195,6 +213,17 @@ def test_a_clone_whose_answer_is_lost(ask: Ask, server: VsdServer) -> None:
     assert sorted(vm.name for vm in server.state.vms.values()) == ["copy", "web"]
 
 
+def test_clones_of_one_vm_are_begun_one_after_the_other(ask: Ask, server: VsdServer) -> None:
+    """While it is being cloned the platform refuses another one."""
+    server.state.polls = 3
+    server.add_vm("web")
+    names = [f"copy{number}" for number in range(6)]
+    done = ask("vm", each=[{"name": name} for name in names], clone_from={"name": "web"})
+    assert not done.failed, done.result
+    assert sorted(write.params["clone_name"] for write in server.writes) == names
+    assert sorted(vm.name for vm in server.state.vms.values()) == [*names, "web"]
+
+
 def test_a_running_vm_moves(ask: Ask, server: VsdServer) -> None:
     server.state.polls = 3
     server.add_vm("web", state="running")
@@ -203,6 +232,16 @@ def test_a_running_vm_moves(ask: Ask, server: VsdServer) -> None:
     assert not ask("vm_migrate", name="web", node="host-2").changed
     refused = ask("vm_migrate", name="web", node="host-3")
     assert (refused.result["kind"], "host-1, host-2" in refused.result["msg"]) == ("not_found", True)
+
+
+def test_a_user_who_sees_no_hosts(ask: Ask, server: VsdServer) -> None:
+    vm = server.add_vm("web", state="running")
+    server.fail_next("scode", "/host/list", times=1000)
+    refused = ask("vm_migrate", name="web", node="host-2")
+    assert (refused.result["kind"], "give the uuid" in refused.result["msg"]) == ("not_found", True)
+    target = [*server.state.hosts][1]
+    assert ask("vm_migrate", name="web", node=target).changed
+    assert vm.host == target
 
 
 def test_a_move_that_comes_to_nothing(ask: Ask, server: VsdServer) -> None:

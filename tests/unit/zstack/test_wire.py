@@ -45,7 +45,7 @@ SENT = {
     *("SetVmBootMode", "SetVmBootOrder", "SetVmInstanceHaLevel", "DeleteVmInstanceHaLevel", "GetVmGuestToolsInfo"),
     *("CreateUserTag", "DeleteTag", "CreateSystemTag", "UpdateSystemTag", "SetVmStaticIp", "DeleteVmStaticIp"),
     *("CreateDataVolume", "AttachDataVolumeToVm", "DetachDataVolumeFromVm", "DeleteDataVolume", "ExpungeDataVolume"),
-    *("ResizeRootVolume", "ResizeDataVolume"),
+    *("ResizeRootVolume", "ResizeDataVolume", "RequestConsoleAccess"),
     *("AttachL3NetworkToVm", "DetachL3NetworkFromVm", "ChangeVmNicNetwork", "ChangeVmNicState", "UpdateVmNicMac"),
     *("AttachIsoToVmInstance", "DetachIsoFromVmInstance", "CreateVmCdRom", "DeleteVmCdRom"),
     *("CreateVolumeSnapshotGroup", "UpdateVolumeSnapshotGroup", "DeleteVolumeSnapshotGroup"),
@@ -104,6 +104,7 @@ def live(do: Ask, ask: Ask, server: ZStackServer) -> None:
     for state in ("restarted", "paused", "resumed"):
         do("vm_power", **web, state=state, again=False)
     assert ask("vm_info", **web, gather=["agent"]).result["vms"][0]["agent"]["running"]
+    do("vm_console", **web, again=False)
     node = ask("vm_info", **web).result["vms"][0]["node"]
     other = "host-1" if node == "host-2" else "host-2"
     do("vm_migrate", **web, node=other)

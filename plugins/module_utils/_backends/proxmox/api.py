@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import random
 import re
 import threading
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import mktime_tz, parsedate_tz
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -27,15 +26,12 @@ from ..._errors import (
     PermissionDenied,
     TransportError,
 )
-from ..._http import checked_ca_path
+from ..._http import attempts, checked_ca_path
 from ..._library import require
-from ..._task import Deadline
 from . import commands
 
 DEFAULT_PORT = 8006
 CONNECTIONS = 16
-READ_TIMEOUT, FIRST_TIMEOUT = 30.0, 5.0
-"""For how long a lost answer is asked for again; before anything has answered it is rather the url that is wrong."""
 TRANSIENT = (595, 596, 597, 599, 502, 503, 504)
 """Statuses of a node that could not be asked. Of a write they leave open whether it was done."""
 _QUORUM_LOST = "no quorum|'/etc/pve/.*Permission denied"
@@ -73,9 +69,25 @@ class Api:
         """
         return self._read(path, params, is_poll=True)
 
+    def of_nodes(self, nodes: Sequence[str], *path: object, is_poll: bool = False, **params: Any) -> dict[str, Any]:
+        """What each node tells below ``/nodes/NODE``, asked side by side; one that cannot be reached is left out.
+
+        :param is_poll: as ``ask`` does.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        def read(node: str) -> list[tuple[str, Any]]:
+            try:
+                return [(node, self._read(("nodes", node, *path), params, is_poll))]
+            except TransportError:
+                return []
+
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            return dict(chain.from_iterable(pool.map(read, nodes)))
+
     def _read(self, path: tuple[object, ...], params: Mapping[str, Any], is_poll: bool) -> Any:
         lost: TransportError | None = None
-        for _turn in self._attempts():
+        for _turn in attempts(len(self._endpoints), self._has_answered):
             used = self._connection
             try:
                 return self._request("get", path, params)
@@ -85,11 +97,6 @@ class Api:
                 if is_poll and "code" in error.facts:
                     break
         raise lost or TransportError("No endpoint answered.")
-
-    def _attempts(self) -> Iterator[None]:
-        """At least one for each endpoint: the wait for the first one may take longer than there is time."""
-        deadline = Deadline(READ_TIMEOUT if self._has_answered else FIRST_TIMEOUT)
-        return chain(deadline.intervals(0.2 + random.random() / 10, 2.0), repeat(None, len(self._endpoints) - 1))
 
     def post(self, *path: object, **data: Any) -> Any:
         return self._request("post", path, data)
@@ -105,7 +112,7 @@ class Api:
         try:
             return self._send(method, path, params)
         except AuthenticationFailed:
-            if used is None or self._has_token or self._is_command:
+            if used is None or self._has_token or self.is_command:
                 raise
         # The ticket was too old, and so nothing was done.
         self._forget(used)
@@ -115,19 +122,19 @@ class Api:
         """
         :raises Unsupported: this transport would show a secret among them.
         """
-        if self._is_command:
+        if self.is_command:
             commands.check_arguments(values)
 
     def _send(self, method: str, path: tuple[object, ...], params: Mapping[str, Any]) -> Any:
         what = f"{method.upper()} /{'/'.join(str(part) for part in path)}"
         values = {name: int(value) if isinstance(value, bool) else value for name, value in params.items()}
         self.check_values(values)
-        parts = [str(part) if self._is_command else quote(str(part), safe="@!:") for part in path]
+        parts = [str(part) if self.is_command else quote(str(part), safe="@!:") for part in path]
         with _translated(what, self._endpoints[0] if self._endpoints else "this host"):
             told = getattr(self._connected()("/".join(parts)), method)(**values)
         if isinstance(told, dict) and isinstance(told.get("errors"), (bytes, str)):
             # so proxmoxer returns what is no JSON; pvesh prints nothing where there is nothing to tell
-            if self._is_command and not told["errors"]:
+            if self.is_command and not told["errors"]:
                 return None
             raise BackendError(f"{what}: the answer is no JSON.", advice="Check that url is that of Proxmox VE.")
         return told
@@ -152,7 +159,7 @@ class Api:
                 self._connection = None
 
     @property
-    def _is_command(self) -> bool:
+    def is_command(self) -> bool:
         """Whether requests are commands, and not sent over the network."""
         return self._options.get("transport") in ("local", "openssh")
 
@@ -181,6 +188,14 @@ class Api:
         _limit_connections(connection, requests)
         connection._store["session"].hooks["response"].append(self._note_answer)
         return connection
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of the endpoint that is used now; None where requests are commands of this host."""
+        if self._options.get("transport") == "local":
+            return None
+        host, port = self._address()
+        return host, port or DEFAULT_PORT
 
     def _address(self) -> tuple[str, int | None]:
         """Host and port of the endpoint that is used now.

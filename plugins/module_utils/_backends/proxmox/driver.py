@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from ..._errors import BackendError, Conflict, InvalidRequest, NotFound, PermissionDenied, TransportError
+from ..._errors import InvalidRequest, NotFound, PermissionDenied
 from ..._plan import VM, Change, Op, Plan, Step
 from ..._task import Deadline, Task, TaskState
 from ..base import Apply, Backend, Capabilities, Identity
 from . import config as translation
 from . import tasks as upids
 from .api import Api
+from .console import Consoles
 from .foresight import after_all, is_plugged, waiting
 from .words import is_live, native_settings
 
@@ -32,7 +33,7 @@ _CLOUD_INIT = ("user", "password", "ssh_keys", "nameservers", "search_domains", 
 _NEVER = ("disks.storage", "disks.format", "disks.source", "node", "pool")
 
 CAPABILITIES = Capabilities(
-    operations=frozenset(Op) - {Op.REVERT_DISKS, Op.CONSOLE},
+    operations=frozenset(Op) - {Op.REVERT_DISKS, Op.CLOSE_CONSOLE},
     fields={
         **dict.fromkeys((*_LIVE, *_LIVE_PARTS, *_LIVE_NIC), Apply.LIVE),
         **dict.fromkeys(("cloud_init", *(f"cloud_init.{part}" for part in _CLOUD_INIT)), Apply.LIVE),
@@ -55,6 +56,7 @@ class ProxmoxBackend(Backend):
     poll_interval: ClassVar[tuple[float, float]] = (0.25, 2.0)
     chooses_ids: ClassVar[bool] = False
     places_clones: ClassVar[tuple[str, ...]] = ("node", "pool")
+    console_options: ClassVar[Mapping[str, Any]] = {"websocket": False}
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
@@ -67,14 +69,17 @@ class ProxmoxBackend(Backend):
         self._used: set[str] = set()
         self._missing: set[Identity] = set()
         self._unnamed: set[str] = set()
-        """Guests that are being made: the name comes later than the rest."""
-        self._claiming, self._claimed = threading.Lock(), set[int]()
+        """Guests that were seen while they were being made: the name comes later than the rest."""
+        self.claiming, self._claimed = threading.Lock(), set[int]()
+        self.placed: dict[str, int] = {}
+        """The bytes of memory of the VMs that this run has put on nodes of its own choice."""
         self.made: dict[str, str] = {}
         """Ids of the VMs that this run made, by name."""
         self.pools: dict[str, str | None] = {}
         """Only lists tell them, and so they are remembered from there."""
         self.begun: set[str] = set()
         """Tasks that this run began."""
+        self.consoles = Consoles(self.api)
 
     def node_of(self, vm: VM) -> str:
         """Where a guest was seen last."""
@@ -101,15 +106,12 @@ class ProxmoxBackend(Backend):
         """
         rows = self.api.get("cluster", "resources")
         guests = {str(row["vmid"]): row for row in rows if row.get("type") == "qemu"}
-        told = {}
-        for node in sorted(row["node"] for row in rows if row.get("type") == "node" and row.get("status") == "online"):
-            # it may have gone away since the cluster last looked
-            with suppress(TransportError):
-                told[node] = self.api.get("nodes", node, "qemu", full=1)
+        online = sorted(row["node"] for row in rows if row.get("type") == "node" and row.get("status") == "online")
+        told = self.api.of_nodes(online, "qemu", full=1)
         found = [self._row(node, guest, guests.get(str(guest["vmid"]), {})) for node in told for guest in told[node]]
         known = {vm["id"] for vm in found}
         away = [row for vmid, row in guests.items() if row["node"] not in told and vmid not in known]
-        self._unnamed = {vm["id"] for vm in found if vm["lock"] in _MAKING and vm["name"] == _stand_in(vm["id"])}
+        self._unnamed.update(vm["id"] for vm in found if _is_being_made(vm))
         return found + [self._row(row["node"], {**row, "status": "unknown"}, row) for row in away]
 
     def _row(self, node: str, guest: Mapping[str, Any], listed: Mapping[str, Any]) -> VM:
@@ -147,7 +149,11 @@ class ProxmoxBackend(Backend):
         if "snapshots" in gather:
             vm["snapshots"] = self._snapshots(vm)
         if "agent" in gather:
-            vm.update(self._agent_facts(vm))
+            from . import agent
+
+            vm.update(agent.facts(self.api, vm))
+        if "console" in gather:
+            vm["console"] = self.consoles.of(vm)
 
     def overview(self) -> Sequence[VM]:
         from . import overview
@@ -266,21 +272,6 @@ class ProxmoxBackend(Backend):
             kept = {key: vm[key] for key in ("description",) if key in vm}
             vm["snapshots"][name]["config"] = {**translation.settings_of(config), **kept}
 
-    def _agent_facts(self, vm: VM) -> dict[str, Any]:
-        from ..addresses import usable
-
-        if vm["state"] == "running" and vm.get("guest_agent", True):
-            try:
-                told = self.api.get("nodes", vm["node"], "qemu", vm["id"], "agent", "network-get-interfaces")
-                interfaces = told["result"]
-                return {
-                    "agent": {"running": True, "interfaces": interfaces},
-                    "addresses": usable(interfaces),
-                }
-            except (BackendError, Conflict, NotFound, TransportError) as error:
-                return {"agent": {"running": False, "interfaces": [], "error": error.message}, "addresses": []}
-        return {"agent": {"running": False, "interfaces": []}, "addresses": []}
-
     def inquire(self, op: Op, arguments: Mapping[str, Any]) -> dict[str, Any]:
         from . import queries
 
@@ -338,7 +329,7 @@ class ProxmoxBackend(Backend):
 
     def free_id(self) -> str:
         """An id that nobody has, and that no other thread of this run is trying to take."""
-        with self._claiming:
+        with self.claiming:
             vmid = int(self.api.get("cluster", "nextid"))
             while vmid in self._claimed:
                 vmid += 1
@@ -353,7 +344,7 @@ class ProxmoxBackend(Backend):
     @contextmanager
     def exclusive(self, plan: Plan, deadline: Deadline) -> Iterator[bool]:
         """Nobody is kept away, ids are taken by trying. But a guest that a killed run began may be the one to make."""
-        if plan.steps[0].op not in (Op.CREATE, Op.CLONE) or not self._unnamed:
+        if plan.steps[0].op not in (Op.CREATE, Op.CLONE) or not self._unnamed - {*self.made.values()}:
             yield False
             return
         for _turn in deadline.intervals(*self.poll_interval):
@@ -363,8 +354,7 @@ class ProxmoxBackend(Backend):
 
     def _is_one_being_made(self) -> bool:
         """Whether a task is at work on a guest without a name. One that a node left behind when it died stays so."""
-        self._rows()
-        strangers = self._unnamed - {*self.made.values()}
+        strangers = {vm["id"] for vm in self._rows() if _is_being_made(vm)} - {*self.made.values()}
         if not strangers:
             return False
         at_work = [row for row in self.api.get("cluster", "tasks") if not row.get("endtime")]
@@ -384,6 +374,10 @@ class ProxmoxBackend(Backend):
 def _stand_in(vmid: str) -> str:
     """What a guest is called that has no name."""
     return f"VM {vmid}"
+
+
+def _is_being_made(vm: VM) -> bool:
+    return vm["lock"] in _MAKING and vm["name"] == _stand_in(vm["id"])
 
 
 def _state(guest: Mapping[str, Any]) -> str:

@@ -17,7 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import Conflict, InvalidRequest, NotFound, TransportError
-from ..._plan import VM, Change, Step, differences
+from ..._fields import MIB
+from ..._plan import VM, Change, Op, Step, differences
 from ..._task import Deadline, Task, TaskState
 from ..base import Identity
 from . import config as translation
@@ -51,7 +52,8 @@ class Operations:
     def perform(self, step: Step) -> Task:
         """Begin the step; of several tasks the last one."""
         operation: Callable[[Step], Task] = getattr(self, step.op.value)
-        self._wait_unlocked(step)
+        if step.op is not Op.CONSOLE:
+            self._wait_unlocked(step)
         return operation(step)
 
     def _wait_unlocked(self, step: Step) -> None:
@@ -115,7 +117,7 @@ class Operations:
 
     def create(self, step: Step) -> Task:
         settings = dict(step.arguments["settings"])
-        node = settings.pop("node", None) or self._least_loaded_node()
+        node = settings.pop("node", None) or self._roomiest_node(settings.get("memory", 512))
         changes = tuple(differences({}, settings))
         write = translation.write_of(changes, {})
         values, mark = dict(write.values), str(uuid.uuid4())
@@ -178,11 +180,20 @@ class Operations:
                 return is_ours(config)
         return False
 
-    def _least_loaded_node(self) -> str:
-        nodes = [row for row in self._api.get("nodes") if row.get("status") == "online"]
-        if not nodes:
+    def _roomiest_node(self, memory: int) -> str:
+        """The one with the most free memory, less what this run has put there.
+
+        :param memory: the MiB that the new VM will have.
+        """
+        rows = [row for row in self._api.get("nodes") if row.get("status") == "online"]
+        if not rows:
             raise NotFound("No node of the cluster is online.")
-        return max(nodes, key=lambda row: (row.get("maxmem", 0) - row.get("mem", 0), row["node"]))["node"]
+        with self._backend.claiming:
+            placed = self._backend.placed
+            free = {row["node"]: row.get("maxmem", 0) - row.get("mem", 0) - placed.get(row["node"], 0) for row in rows}
+            node = max(free, key=lambda name: (free[name], name))
+            placed[node] = placed.get(node, 0) + memory * MIB
+        return node
 
     def clone(self, step: Step) -> Task:
         source = step.source or {}
@@ -375,3 +386,8 @@ class Operations:
         task = self._send("qmigrate", path[1], step.vm["id"], lambda: self._api.post(*path, "migrate", **options))
         self._backend.remember(step.vm["id"], None)
         return task
+
+    def console(self, step: Step) -> Task:
+        """The task of the proxy goes on until somebody has come and gone, so it is not waited for."""
+        self._backend.consoles.open(step.vm, self._backend.node_of(step.vm))
+        return self._done(step)

@@ -35,6 +35,8 @@ class Preflight:
             raise Unsupported("Proxmox VE makes linked clones of templates only.", advice="Leave out full: false.")
         if step.vm.get("id") in self._backend.in_error and step.op in _LEFT_TO_HA:
             raise Conflict(f"HA has given VM {step.vm['name']} up: it is in state error.", advice=_HA_ERROR)
+        if step.op is Op.CONSOLE:
+            self._backend.consoles.check(step.vm)
         if step.op is Op.MIGRATE:
             self._check_migration(step)
         node = step.arguments.get("node") or step.arguments.get("settings", {}).get("node")

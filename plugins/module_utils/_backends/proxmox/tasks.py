@@ -73,22 +73,19 @@ def poll(api: Api, tasks: Sequence[Task]) -> list[Task]:
                 raise
             silent = dict.fromkeys((node_of(task.id) for task in tasks), str(error))
     missing = [task for task in tasks if task.id not in listed and is_upid(task.id)]
-    for node, times in Counter(node_of(task.id) for task in missing).items():
-        if times >= MANY and node not in silent:
-            listed.update(_of_node(api, node, min(_start_of(task.id) for task in missing)))
+    busy = [node for node, times in Counter(node_of(task.id) for task in missing).items() if times >= MANY]
+    listed.update(_of_nodes(api, [node for node in busy if node not in silent], missing))
     return [_from_list(api, listed[task.id]) if task.id in listed else _ask(api, task, silent) for task in tasks]
 
 
-def _of_node(api: Api, node: str, since: int) -> dict[str, Mapping[str, Any]]:
-    """A node's own list, for the cluster's tells no more than 25 of those that have ended.
+def _of_nodes(api: Api, nodes: Sequence[str], tasks: Sequence[Task]) -> dict[str, Mapping[str, Any]]:
+    """The nodes' own lists, for the cluster's tells no more than 25 of those that have ended.
 
-    Empty where it cannot be asked: then each task is asked about, and whoever does so hears why.
+    About the tasks of a node that cannot be asked each is asked for itself, and whoever does so hears why.
     """
-    try:
-        rows = api.ask("nodes", node, "tasks", source="all", since=since, limit=_ALL)
-    except TransportError:
-        return {}
-    return {row["upid"]: row for row in rows}
+    since = min((_start_of(task.id) for task in tasks), default=0)
+    told = api.of_nodes(nodes, "tasks", is_poll=True, source="all", since=since, limit=_ALL)
+    return {row["upid"]: row for rows in told.values() for row in rows}
 
 
 def _start_of(upid: str) -> int:

@@ -53,7 +53,6 @@ _ABSENT = {
     Op.CLONE_STORAGE,
     *(Op.RESTART, Op.MIGRATE, Op.MIGRATE_ONLINE, Op.MIGRATE_LOCAL_DISKS),
     *(Op.CLUSTER_INFO, Op.NODE_INFO, Op.TASK_INFO),
-    Op.CONSOLE,
 }
 """It is shut down and started instead of restarted, and a single host has no cluster."""
 
@@ -79,6 +78,13 @@ class QemuBackend(Backend):
     name_pattern: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
     name_rule: ClassVar[str] = "It has 1 to 63 letters, digits, dots, - and _, and begins with a letter or digit."
     poll_interval: ClassVar[tuple[float, float]] = (0.02, 0.5)
+    console_options: ClassVar[Mapping[str, Any]] = {
+        "web_port": 6080,
+        "listen": "127.0.0.1",
+        "expires_after": 3600,
+        "novnc_path": None,
+        "websocket": True,
+    }
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
@@ -115,6 +121,12 @@ class QemuBackend(Backend):
             from . import snapshots
 
             vm["snapshots"] = snapshots.read(machine)
+        if "console" in gather:
+            from . import consoles
+
+            console = consoles.read(machine)
+            if console is not None:
+                vm["console"] = console
         if "agent" in gather:
             vm.update(_agent_facts(machine, vm["state"]))
         return vm

@@ -162,3 +162,13 @@ class Operations:
         from . import snapshots
 
         snapshots.revert_disks(self._machine(step), step.arguments["snapshot"], step.arguments["disks"])
+
+    def console(self, step: Step, deadline: Deadline) -> None:
+        from . import consoles
+
+        consoles.open_console(self._machine(step), step.arguments, deadline)
+
+    def close_console(self, step: Step, deadline: Deadline) -> None:
+        from . import consoles
+
+        consoles.close_console(self._machine(step))

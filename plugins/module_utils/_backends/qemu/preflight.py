@@ -45,6 +45,7 @@ class Preflight:
             Op.SNAPSHOT: self._snapshot,
             Op.REVERT: self._revert,
             Op.REVERT_DISKS: self._revert,
+            Op.CONSOLE: self._console,
         }
         if step.op in checks:
             record = self._store.load(step.vm["name"])
@@ -143,6 +144,12 @@ class Preflight:
             memory.require_snapshot_formats(machine)
             if step.arguments.get("memory"):
                 memory.require_disk_for_memory(machine)
+
+    def _console(self, step: Step, machine: Machine | None) -> None:
+        from . import consoles
+
+        if machine:
+            consoles.check(machine, step.arguments)
 
     def _revert(self, step: Step, machine: Machine | None) -> None:
         if machine:

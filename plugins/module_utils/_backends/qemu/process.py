@@ -95,7 +95,7 @@ def spawn(vm_dir: str, arguments: Sequence[str], uuid: str, life: int, descripto
         with suppress(TransportError):
             monitor = Monitor(directory)
             if monitor.command("query-uuid")["UUID"] == uuid:
-                _leave_service(process.pid, uuid)
+                leave_service(process.pid, f"anyvirt-{uuid}")
                 return monitor
             monitor.close()
     process.kill()
@@ -186,10 +186,10 @@ def new_boot_id() -> str:
     return f"{time.time_ns():x}"
 
 
-def _leave_service(pid: int, uuid: str) -> None:
-    """Move QEMU out of a systemd service that runs Ansible, which would take its VMs along when it stops.
+def leave_service(pid: int, scope_name: str) -> None:
+    """Move a process out of a systemd service that runs Ansible, which would take it along when it stops.
 
-    Where that is refused the VM runs all the same.
+    Where that is refused it runs all the same.
     """
     try:
         with open("/proc/self/cgroup", encoding="utf-8") as file:
@@ -199,6 +199,6 @@ def _leave_service(pid: int, uuid: str) -> None:
     if not os.path.isdir("/run/systemd/system") or not group.endswith(".service") or os.geteuid() != 0:
         return
     manager = ["org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"]
-    scope = ["ssa(sv)a(sa(sv))", f"anyvirt-{uuid}.scope", "fail", "1", "PIDs", "au", "1", str(pid), "0"]
+    scope = ["ssa(sv)a(sa(sv))", f"{scope_name}.scope", "fail", "1", "PIDs", "au", "1", str(pid), "0"]
     with suppress(Error):
         tools.run([tools.program("busctl"), "call", *manager, "StartTransientUnit", *scope], timeout=10)

@@ -10,9 +10,11 @@
       .locks/<vm>           operation lock; outside the directory that a delete renames, and never removed
       .trash/               where VMs are built and taken apart, each directory locked by the run that works in it
       images/               downloaded images
+      consoles/             a directory for each websockify: its life lock and its log
       vms/<vm>/vm.json      the VM; never says "running": that is known by the lock alone
                run.lock     life lock, held by QEMU itself
                run/         sockets, logs and pid of the last or present process
+               console.json the token of its console, while it has one
                disk0.qcow2 ...
 """
 
@@ -103,7 +105,7 @@ class Store:
                 )
             if stat.S_IMODE(about.st_mode) & 0o077:
                 os.chmod(self.root, 0o700)
-            for name in (".locks", ".trash", "images", "vms"):
+            for name in (".locks", ".trash", "consoles", "images", "vms"):
                 os.makedirs(self.path(name), mode=0o700, exist_ok=True)
         except OSError as error:
             raise PermissionDenied(

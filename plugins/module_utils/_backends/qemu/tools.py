@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 from ..._errors import BackendError, MissingLibrary, TaskTimeout
 
@@ -18,19 +19,27 @@ FLOOR = (6, 2)
 """The oldest QEMU: 6.0 brought snapshot-save, 6.2 JSON for -device."""
 
 _PACKAGES = "On Debian and Ubuntu: apt install qemu-system-x86 qemu-utils genisoimage ovmf."
-_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/libexec", "/usr/local/sbin", "/usr/sbin", "/sbin"])
+_PATH = os.pathsep.join(
+    [
+        os.environ.get("PATH", os.defpath),
+        *("/usr/libexec", "/usr/local/sbin", "/usr/sbin", "/sbin"),
+        # what was installed with pip beside this Python
+        os.path.dirname(sys.executable),
+    ]
+)
 
 
-def program(*names: str) -> str:
+def program(*names: str, advice: str = _PACKAGES) -> str:
     """The path of the first of these programs that is installed.
 
+    :param advice: how to get it.
     :raises MissingLibrary: none is.
     """
     for name in names:
         path = shutil.which(name, path=_PATH)
         if path:
             return path
-    raise MissingLibrary(f"{' or '.join(names)} is not installed on this host.", advice=_PACKAGES, program=names[0])
+    raise MissingLibrary(f"{' or '.join(names)} is not installed on this host.", advice=advice, program=names[0])
 
 
 def run(argv: list[str], timeout: float = 60.0) -> str:

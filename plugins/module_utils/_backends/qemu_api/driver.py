@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -44,6 +45,7 @@ class QemuApiBackend(Backend):
         "It has letters, digits, - and _, at most 64, and begins with a letter or digit. The server cuts a name"
         " at a dot, and would delete another VM's folder."
     )
+    console_options: ClassVar[Mapping[str, Any]] = {"vnc_port": None, "web_port": None}
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
@@ -56,6 +58,8 @@ class QemuApiBackend(Backend):
         self.waiting: dict[str, dict[str, Any]] = {}
         """Settings that this run has changed of running VMs, where the list does not tell what they run with."""
         self.consoles: dict[str, dict[str, Any]] = {}
+        self.claiming, self.claimed = threading.Lock(), set[int]()
+        """The VNC ports that this run has given to new VMs."""
 
     @property
     def abilities(self) -> Capabilities:

@@ -145,10 +145,15 @@ class Operations:
             self._mount(name, image)
 
     def _free_port(self) -> int:
-        """The lowest VNC port that no listed VM has: two with the same could not run side by side."""
+        """The lowest VNC port that no listed VM has, nor one that this run is making: with the same they could not run
+        side by side.
+        """
         found = [self._dialect.settings(row).get("native") or {} for row in self._backend.read_rows().values()]
-        taken = {native.get("vncPort") for native in found}
-        return next(port for port in range(FIRST_PORT, 65536) if port not in taken)
+        with self._backend.claiming:
+            taken = {native.get("vncPort") for native in found} | self._backend.claimed
+            port = next(port for port in range(FIRST_PORT, 65536) if port not in taken)
+            self._backend.claimed.add(port)
+        return port
 
     def update(self, step: Step) -> None:
         name, changes = step.vm["name"], step.arguments["changes"]
@@ -280,15 +285,17 @@ class Operations:
         name, wanted = step.vm["name"], step.arguments
         port = self._dialect.settings(self._existing(name))["native"]["vncPort"]
         body = {"vncPort": self._dialect.display(port), **self._dialect.web_port(wanted.get("web_port"), port)}
-        path = ("novnc",) if wanted["by_port"] else ("novnc", name)
+        path = ("novnc", name) if wanted["vnc_port"] is None else ("novnc",)
         told = self._manager.write("POST", *path, body=body)
         if not told.get("url") or told.get("vncPort") != port:
             raise BackendError(f"The server opened no console of VNC port {port}.", advice="See the log of the server.")
         self._backend.consoles[name] = {
             "url": told["url"],
+            "websocket": None,
             "web_port": told.get("webPort"),
             "vnc_port": port,
             "token": told.get("token"),
+            "expires": None,
             "pid": told.get("pid"),
             "already_running": bool(told.get("alreadyRunning")),
         }

@@ -86,13 +86,13 @@ class Api:
             raise InvalidRequest("Backend vsd needs a cluster: this user has no default one.", advice="Give cluster.")
         if UUID.fullmatch(wanted.lower()):
             return wanted.lower()
-        rows = self.rows("/v1/cluster/list", "list", itemgetter("cluster_uuid"), filter_name=wanted)
+        rows = self.rows("/v1/cluster/list", "list", itemgetter("cluster_uuid"), filter_name="")
         found = [row["cluster_uuid"] for row in rows if row["cluster_name"] == wanted]
         if len(found) > 1:
             raise Ambiguous(f"{len(found)} clusters are named '{wanted}': {', '.join(found)}.", advice="Give the uuid.")
         if not found:
             known = ", ".join(sorted(row["cluster_name"] for row in rows)) or "none"
-            raise NotFound(f"There is no cluster '{wanted}'.", advice=f"Similar ones: {known}. A uuid will do as well.")
+            raise NotFound(f"There is no cluster '{wanted}'.", advice=f"There are: {known}. A uuid will do as well.")
         return found[0]
 
     # --- questions and changes

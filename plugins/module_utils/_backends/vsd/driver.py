@@ -11,6 +11,7 @@ of it was ever tried on a real platform.
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -55,6 +56,8 @@ class VsdBackend(Backend):
         self._hosts: dict[str, str] | None = None
         self.power = Together(self.api)
         """Sends changes of power, in one request where many are wanted at once."""
+        self.cloning = threading.Lock()
+        """Held by the thread that begins a clone."""
         self.quiet_since: dict[str, float] = {}
         """Since when nothing is seen of the work of a task, by its id."""
 

@@ -249,7 +249,11 @@ class Operations:
         if self._backend.told[vm["id"]].get("ga_state") != "connected" and force:
             self._set_power("shutoff", vm, "stopped")
             return self._done(step.op, vm)
-        self._backend.power.send("shutdown", self._body(vm), self._deadline.left)
+        try:
+            self._backend.power.send("shutdown", self._body(vm), self._deadline.left)
+        except TransportError:
+            # whether the guest was asked shows in time, if the platform answers at all
+            self._inspected(vm)
         end = int(time.time()) + step.arguments["shutdown_timeout"]
         return Work(Op.SHUTDOWN, vm["id"], (str(end), str(int(force)))).begun()
 
@@ -291,13 +295,16 @@ class Operations:
         source, name, wanted = step.source or {}, step.vm["name"], step.arguments
         options = {"clone_name": name, "link": bool(wanted["linked"]), "snapshot": wanted["snapshot"] or ""}
         work = Work(Op.CLONE, source["id"], (name,))
-        try:
-            told = self._post("/v1/compute/clone", source, **options)()
-        except TransportError as error:
-            if self._inspected(source)["lock"] == "cloning" or self._backend.find(Identity(name=name)):
-                return work.begun()
-            error.advice = f"There is no VM {name}: nothing is seen of the request. Run the task again."
-            raise
+        with self._backend.cloning:
+            # of a VM that is being cloned no other clone can be begun, and one may have been since it was read
+            self._wait_idle(source)
+            try:
+                told = self._post("/v1/compute/clone", source, **options)()
+            except TransportError as error:
+                if self._inspected(source)["lock"] == "cloning" or self._backend.find(Identity(name=name)):
+                    return work.begun()
+                error.advice = f"There is no VM {name}: nothing is seen of the request. Run the task again."
+                raise
         for answer in (told or {}).get("results") or []:
             refused = refusal("POST /v1/compute/clone", answer)
             if refused is not None:

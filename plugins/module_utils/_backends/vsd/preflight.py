@@ -107,8 +107,9 @@ def host_of(backend: VsdBackend, node: str) -> str:
         return node
     found = [uuid for uuid, name in backend.hosts.items() if name == node]
     if len(found) != 1:
-        known = ", ".join(sorted(backend.hosts.values())) or "none that this user may see"
-        raise NotFound(f"There is no host {node} in the cluster.", advice=f"There are: {known}.")
+        known = f"There are: {', '.join(sorted(backend.hosts.values()))}."
+        advice = known if backend.hosts else "This user sees no hosts: give the uuid of one."
+        raise NotFound(f"There is no host {node} in the cluster.", advice=advice)
     return found[0]
 
 

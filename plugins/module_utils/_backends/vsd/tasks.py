@@ -153,10 +153,12 @@ def _ends(backend: VsdBackend, work: Work, vm: VM) -> Task:
         )
     what = {
         Op.SNAPSHOT: f"there is no snapshot {work.details[0]}",
-        Op.MIGRATE: f"it is on {vm['node']} still",
+        Op.MIGRATE: f"it is still on {vm['node']}",
         Op.CLONE: f"there is no VM {work.details[0]}",
     }
-    return work.failed(f"VM {vm['name']} has nothing to do any more, and {what[work.op]}. See the log of the platform.")
+    return work.failed(
+        f"The platform works on VM {vm['name']} no more, but {what[work.op]}. Its log may tell why; run the task again."
+    )
 
 
 def tend(backend: VsdBackend, task: Task) -> None:

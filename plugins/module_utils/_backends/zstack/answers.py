@@ -49,6 +49,8 @@ _MEANINGS: tuple[tuple[str, type[Error], str], ...] = (
 
 _SECRET = re.compile(r"(userdata|sshkey|rootPassword|consolePassword)::[^\s\],;]+")
 """System tags that the server may repeat in an error."""
+_TOKEN = re.compile(r"[0-9a-f]{32}_[0-9a-f]{32}")
+"""The token of a console, which is also the name of a file on the management node."""
 
 _ACCESS_KEY = "Check access_key_id and access_key_secret, and that the key is enabled."
 _SKEW = "The clocks differ by more than 15 minutes, or server_timezone is not that of the server."
@@ -63,7 +65,7 @@ def text_of(error: Mapping[str, Any]) -> str:
     """The server's words: those of the innermost cause, or of all where there are several, and the codes."""
     told = [str(one.get("details") or one.get("description") or "") for one in _innermost(error)]
     words = "; ".join(dict.fromkeys(text.strip().rstrip(".") for text in told if text.strip()))
-    words = _SECRET.sub(r"\1::...", words)
+    words = _TOKEN.sub("...", _SECRET.sub(r"\1::...", words))
     return f"{words or 'no reason is given'} ({', '.join(dict.fromkeys(codes_of(error)))})"
 
 

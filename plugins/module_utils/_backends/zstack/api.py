@@ -58,6 +58,7 @@ class Api:
         urls = [_api_at(url) for url in options.get("url") or []]
         self._http = Http("zstack", {**options, "url": urls}, "https://zstack.example.com:8080")
         self._sessions: list[str] = []
+        self._stays_open = False
         self._done: dict[str, Job] = {}
         self._logging_in = threading.Lock()
         self._wall: int | None = None
@@ -161,9 +162,18 @@ class Api:
             self._wall = sessions.utc_offset(self._options.get("server_timezone"))
         return self._wall
 
+    @property
+    def host(self) -> str:
+        """That of the endpoint that is used now."""
+        return urlsplit(self._http.endpoint).hostname or ""
+
+    def keep_session(self, session: str) -> None:
+        """Do not log out, if that would end this session: what is bound to it shall outlive the run."""
+        self._stays_open = self._stays_open or session in self._sessions
+
     def close(self) -> None:
         """Log out. It never hides what came before."""
-        for session in self._sessions[::-1]:
+        for session in [] if self._stays_open else self._sessions[::-1]:
             with suppress(Error):
                 self._exchange("DELETE", f"/accounts/sessions/{session}")
         self._sessions.clear()

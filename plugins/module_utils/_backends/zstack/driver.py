@@ -32,7 +32,7 @@ CAPABILITIES = Capabilities(
     operations=frozenset(
         {
             *(Op.CREATE, Op.UPDATE, Op.DELETE, Op.START, Op.SHUTDOWN, Op.STOP, Op.RESTART, Op.PAUSE, Op.RESUME),
-            *(Op.CLONE, Op.CLONE_STORAGE, Op.MIGRATE, Op.MIGRATE_ONLINE),
+            *(Op.CLONE, Op.CLONE_STORAGE, Op.MIGRATE, Op.MIGRATE_ONLINE, Op.CONSOLE),
             *(Op.SNAPSHOT, Op.SNAPSHOT_MEMORY, Op.SNAPSHOT_DESCRIBE, Op.SNAPSHOT_DELETE, Op.REVERT, Op.REVERT_DISKS),
         }
     ),
@@ -58,6 +58,7 @@ class ZStackBackend(Backend):
     poll_interval: ClassVar[tuple[float, float]] = (0.5, 5.0)
     chooses_ids: ClassVar[bool] = False
     places_clones: ClassVar[tuple[str, ...]] = ("node", "native")
+    console_options: ClassVar[Mapping[str, Any]] = {"websocket": False}
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
@@ -68,6 +69,8 @@ class ZStackBackend(Backend):
         """Uuids of the VMs that this run made, by name."""
         self.snapshots: dict[str, dict[str, snapshots.Taken]] = {}
         """Snapshots as they were read last, by the uuid of their VM and their names."""
+        self.consoles: dict[str, dict[str, Any]] = {}
+        """Consoles that this run has opened, by the uuid of their VM: nobody can ask which there are."""
         self._rows: dict[str, Mapping[str, Any]] = {}
         self._tags: dict[str, Tags] = {}
         self._seen: dict[str, VM] = {}
@@ -98,6 +101,8 @@ class ZStackBackend(Backend):
             vm["snapshots"] = snapshots.entries(self.snapshots[vm["id"]], self.api.server_offset)
         if "agent" in gather:
             vm.update(self._agent_facts(vm))
+        if "console" in gather and vm["id"] in self.consoles:
+            vm["console"] = self.consoles[vm["id"]]
 
     def prefetch(self, identities: Sequence[Identity]) -> None:
         """All VMs cost a few requests, however many they are."""

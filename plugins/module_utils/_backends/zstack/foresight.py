@@ -23,8 +23,8 @@ _MAKE = (Op.CREATE, Op.CLONE)
 
 
 def foreseen(plan: Plan, backend: ZStackBackend) -> Plan:
-    """A plan with its consequences."""
-    if not plan.changed:
+    """A plan with its consequences; a console has none."""
+    if not plan.changed or plan.steps[0].op is Op.CONSOLE:
         return plan
     plan = _without_create_only(plan) if plan.before else _recovered(plan, backend)
     plan = _changes_while_stopped(plan, backend)

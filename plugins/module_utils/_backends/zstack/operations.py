@@ -10,10 +10,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..._errors import TaskTimeout, TransportError
 from ..._plan import VM, Step
 from ..._task import Deadline, Task
 from . import settings
 from .changes import Changes
+from .console import console_of, session_of
 from .creation import body_of_create
 from .tasks import Request, action, done, stop_request
 
@@ -179,6 +181,26 @@ class Operations:
         else:
             name, parameters = "migrateVm", {"hostUuid": host}
         return self._act(step.vm, f"move to {wanted['node']}", name, **parameters)
+
+    def console(self, step: Step) -> Task:
+        """A new token, or more time for the one that there is. Who knows its job can ask for it, so that is not told.
+
+        :raises TaskTimeout, TransportError: it may have been opened.
+        """
+        vm, api = step.vm, self._backend.api
+
+        def note(result: Mapping[str, Any]) -> None:
+            told = result["inventory"]
+            self._backend.consoles[vm["id"]] = console_of(told, vm["name"], api.host, api.server_offset)
+            api.keep_session(session_of(told["token"]))
+
+        body = {"params": {"vmInstanceUuid": vm["id"]}}
+        try:
+            self._wait(self._begin(_words("open the console of", vm), "POST", "/consoles", body, done=note))
+        except (TaskTimeout, TransportError) as error:
+            message = f"The server did not say in time whether it opened the console of VM {vm['name']}."
+            raise type(error)(message, advice="Run the task again.") from error
+        return done("console", vm["id"])
 
     # --- snapshots
 

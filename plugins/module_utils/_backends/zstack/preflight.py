@@ -50,6 +50,7 @@ def check(step: Step, backend: ZStackBackend) -> None:
         Op.SNAPSHOT: _snapshot,
         Op.REVERT: _revert,
         Op.REVERT_DISKS: _revert,
+        Op.CONSOLE: _console,
     }
     if step.op in checks:
         checks[step.op](step, backend)
@@ -248,6 +249,11 @@ def _require_state(vm: Mapping[str, Any], states: Sequence[str], what: str) -> N
     state = vm.get("native_state")
     if state in settings.SETTLED and state not in states:
         raise Conflict(f"VM {vm['name']} is {state} and has to be {' or '.join(states)} to {what}.", state=vm["state"])
+
+
+def _console(step: Step, backend: ZStackBackend) -> None:
+    """In these states the server gives one (ConsoleApiInterceptor)."""
+    _require_state(step.vm, ("Running", "Paused", "Crashed", "NoState"), "have a console")
 
 
 # --- snapshots

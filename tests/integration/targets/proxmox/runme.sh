@@ -1,27 +1,14 @@
 #!/usr/bin/env bash
 # Every module, and beside that the playbook lifecycle.yml, on a test server for Proxmox VE that lives as long as this.
 
-set -eu
+# shellcheck source=tests/integration/servers.sh
+source "$ANSIBLE_COLLECTIONS_PATH/ansible_collections/anyvirt/compute/tests/integration/servers.sh"
 
-collection=$ANSIBLE_COLLECTIONS_PATH/ansible_collections/anyvirt/compute
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"; kill $(jobs -p)' EXIT
-
-(
-  cd "$collection"
-  TMPDIR=$scratch exec python -m tests.servers.proxmox --nodes 3 --vms 0 --port 0 --task-seconds 0.1 >"$scratch/told"
-) &
-until grep -q '^ca_path:' "$scratch/told" 2>/dev/null; do
-  kill -0 $!
-  sleep 0.1
-done
-
-told() { sed -n "s/^$1: *//p" "$scratch/told"; }
-ANYVIRT_URL=$(told url | tr ' ' ',')
-ANYVIRT_TOKEN_ID=$(told token_id)
-ANYVIRT_TOKEN_SECRET=$(told token_secret)
-ANYVIRT_CA_PATH=$(told ca_path)
-export ANYVIRT_URL ANYVIRT_TOKEN_ID ANYVIRT_TOKEN_SECRET ANYVIRT_CA_PATH
+serve proxmox --nodes 3 --vms 0 --task-seconds 0.1
+take proxmox url ANYVIRT_URL
+take proxmox token_id ANYVIRT_TOKEN_ID
+take proxmox token_secret ANYVIRT_TOKEN_SECRET
+take proxmox ca_path ANYVIRT_CA_PATH
 
 ansible-playbook anyvirt.compute.lifecycle -e backend=proxmox -e "@$collection/playbooks/vars/proxmox.yml" "$@" \
   >"$scratch/lifecycle" 2>&1 &
