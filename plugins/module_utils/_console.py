@@ -55,9 +55,12 @@ def plan_present(vm: VM, wanted: Mapping[str, Any], now: float | None = None) ->
 
     :param now: seconds since the epoch, None for the present time.
     """
-    if _is_enough(vm.get("console") or {}, wanted, time.time() if now is None else now):
+    console = vm.get("console") or {}
+    if _is_enough(console, wanted, time.time() if now is None else now):
         return unchanged(vm)
-    opened = {name: wanted.get(name) for name in ("listen", "web_port", "expires_after", "websocket")}
+    place = {name: console[name] for name in ("listen", "web_port") if name in console}
+    asked = {name: wanted[name] for name in ("listen", "web_port", "expires_after", "websocket") if wanted.get(name)}
+    opened = {**place, **asked}
     return Plan(vm, {**vm, "console": opened}, (), (Step(Op.CONSOLE, vm, wanted),))
 
 
@@ -94,4 +97,4 @@ def with_console(result: dict[str, Any]) -> dict[str, Any]:
 
 def _without_token(console: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: console[name] for name in _SHOWN if console.get(name) is not None}
-    return {**shown, "websocket": bool(console.get("websocket"))}
+    return {**shown, "websocket": True} if console.get("websocket") else shown

@@ -235,7 +235,8 @@ def normalised(params: Mapping[str, Any], fields: Mapping[str, Field] | None = N
 def named(params: Mapping[str, Any]) -> set[str]:
     """The settings that the user named, with parts of devices as ``nics.model``.
 
-    What is empty, and what matters only when something is made, is left out: of a VM that is there it changes nothing.
+    Left out are what is empty, which takes nothing away where there is no such setting, and what matters only when
+    something is made.
     """
     found: set[str] = set()
     for name in _given(params, VM_FIELDS):

@@ -290,7 +290,7 @@ class Session:
         :param option: the list.
         :param decide: is told the VM's options, and so is ``finish``.
         :raises InvalidRequest: a name or id is given twice.
-        :raises SomeFailed: at the end, with the results of all.
+        :raises SomeFailed: at the end, with the results of all. A VM that is given by name and by id is one failure.
         """
         several = self.params[option] is not None
         given = own_options(self.params, option) if several else [self.params]
@@ -299,8 +299,15 @@ class Session:
         if len(set(names)) < len(names) or len(vms) < len(given):
             raise InvalidRequest(f"{option}: a name or id is given twice.")
 
+        seen: dict[str, Identity] = {}
+
         def decide_of(identity: Identity) -> Decide:
-            return lambda vm: decide(vm, vms[identity])
+            def decide_once(vm: VM | None) -> Plan:
+                if vm is not None and seen.setdefault(vm["id"], identity) != identity:
+                    raise InvalidRequest(f"{option}: VM {vm['name']} is given twice, by its name and by its id.")
+                return decide(vm, vms[identity])
+
+            return decide_once
 
         def finished(outcome: Outcome) -> Result:
             return finish(outcome, vms[outcome.identity])
@@ -356,8 +363,8 @@ class Session:
         changed = any(result["changed"] for result in results)
         failed = [result for result in results if result.get("failed")]
         if failed:
-            names = "; ".join(f"{result['name'] or result['id']}: {result['msg']}" for result in failed)
-            error = SomeFailed(f"{len(failed)} of {len(results)} VMs failed. {names}", results=results, diff=diffs)
+            reasons = " ".join(f"{result['name'] or result['id']}: {result['msg']}" for result in failed)
+            error = SomeFailed(f"{len(failed)} of {len(results)} VMs failed. {reasons}", results=results, diff=diffs)
             error.changed = changed
             raise error
         return {"changed": changed, "results": results, "diff": diffs}

@@ -106,6 +106,23 @@ def test_secrets_stand_in_the_console_alone() -> None:
     assert opened["console"] is OPEN
 
 
+@pytest.mark.parametrize(
+    ("before", "wanted", "shown"),
+    [
+        # a page that is always there stays where it is
+        (PAGE, {"websocket": True}, ({"web_port": 8006}, {"web_port": 8006, "websocket": True})),
+        # what nobody asked for may be there in any case, so nothing is said of it
+        (None, {"websocket": False, "web_port": None}, (None, {})),
+    ],
+)
+def test_the_diff_says_what_is_known(
+    before: dict[str, Any] | None, wanted: dict[str, Any], shown: tuple[dict[str, Any] | None, dict[str, Any]]
+) -> None:
+    plan = _console.plan_present(VM if before is None else {**VM, "console": before}, wanted, NOW)
+    diff = result(VM, plan.before, plan.after)["diff"]
+    assert (diff["before"].get("console"), diff["after"]["console"]) == shown
+
+
 def test_check_mode_tells_no_console_that_is_not_there() -> None:
     predicted = _console.plan_present(VM, LOCAL, NOW).after
     assert "console" not in result(predicted, VM, predicted)

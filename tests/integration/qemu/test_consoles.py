@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import tempfile
 import time
 import urllib.request
@@ -248,6 +249,40 @@ def test_a_websockify_that_was_killed_is_started_again_and_knows_the_tokens(room
     assert is_shown(console["websocket"])
 
 
+@pytest.mark.parametrize("asked", [b"GET /vnc.html HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /vnc"])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_who_stays_connected_keeps_neither_the_port_nor_the_lock(room, asked, is_killed):
+    """A browser does so for minutes after it has got a page."""
+    room.open()
+    with socket.create_connection(("127.0.0.1", room.port), timeout=10) as browser:
+        browser.sendall(asked)
+        eventually(lambda: len(websockifys(room.lab.state_dir)) == 2)
+        if is_killed:
+            os.kill(*room.websockifys, signal.SIGKILL)
+        else:
+            room.close()
+        assert_all_ended(room.lab.state_dir)
+    assert is_shown(room.open()["console"]["websocket"])
+
+
+def test_where_processes_are_not_forked_unless_asked_for(room, monkeypatch, tmp_path):
+    """As with Python 3.14: the process of a connection would be no child of websockify, and know nothing of its end."""
+    program = tmp_path / "websockify"
+    program.write_text(
+        f"#!{sys.executable}\nimport multiprocessing, runpy\nmultiprocessing.set_start_method('forkserver')\n"
+        f"runpy.run_path({tools.program('websockify')!r}, run_name='__main__')\n"
+    )
+    program.chmod(0o700)
+    monkeypatch.setattr(tools, "_PATH", f"{tmp_path}:{tools._PATH}")
+    console = room.open()["console"]
+    with Viewer(console["websocket"]) as viewer:
+        viewer.title()
+        assert len(websockifys(room.lab.state_dir)) == 2
+        room.close()
+        with pytest.raises(ConnectionError):
+            viewer.receive(1)
+
+
 def test_a_console_can_be_closed_though_websockify_was_killed(room):
     console = room.open()["console"]
     os.kill(*room.websockifys, signal.SIGKILL)
@@ -275,6 +310,17 @@ def test_a_port_that_something_else_has(room):
                 ask()
             assert (refused.value.kind, refused.value.result["changed"]) == ("conflict", False)
     assert not room.websockifys
+    assert room.open()["changed"]
+
+
+def test_a_port_that_consoles_at_another_address_have(room):
+    room.open("two", listen="0.0.0.0")
+    for ask in (room.check, room.open):
+        with pytest.raises(
+            Failed, match=r"in use by consoles of this state_dir. Close those first \(they have listen 0"
+        ):
+            ask()
+    room.close("two")
     assert room.open()["changed"]
 
 
@@ -310,6 +356,12 @@ def test_without_novnc(room, monkeypatch, tmp_path):
         with pytest.raises(Failed, match="apt install novnc websockify") as refused:
             ask(novnc_path=None)
         assert refused.value.kind == "missing_library"
+
+
+def test_pages_are_needed_for_the_first_console_of_a_port(room):
+    room.open("one")
+    for ask in (room.check, room.open):
+        assert ask("two", novnc_path="/nowhere")["changed"]
 
 
 def test_a_websockify_that_does_not_start(room, monkeypatch, tmp_path):

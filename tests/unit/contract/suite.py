@@ -499,6 +499,16 @@ class BackendContract:
             assert [(vm["memory"], vm["cores"], vm["tags"]) for vm in told] == [(128, 2, ["all"]), (64, 2, ["own"])]
             assert [diff["after_header"] for diff in answer.result["diff"]] == ([BASE, "other"] if changed else [])
 
+    def test_a_vm_that_is_given_by_name_and_by_id_is_given_twice(self, ask: Any) -> None:
+        self.require({Op.UPDATE})
+        (row,) = ask("vm_info", name=BASE).result["vms"]
+        each = [{"name": BASE, "memory": "128"}, {"id": row["id"], "memory": "256"}]
+        for check in (True, False):
+            answer = ask("vm_config", check=check, each=each)
+            ends = [one.get("kind") or one["vm"]["memory"] for one in answer.result["results"]]
+            assert ends in ([128, "invalid_request"], ["invalid_request", 256]), answer.result
+            assert "is given twice" in answer.result["msg"]
+
     def test_vms_are_made_started_and_removed_in_one_task(self, ask: Any, connection: Mapping[str, Any]) -> None:
         self.require({Op.CREATE, Op.START, Op.DELETE})
         one = {"name": "one", "state": "started", "disks": [{"size": "1GiB"}]}

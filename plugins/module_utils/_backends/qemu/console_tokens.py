@@ -14,6 +14,7 @@ import fcntl
 import hmac
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import time
@@ -50,6 +51,11 @@ class Tokens:
         logging.disable(logging.CRITICAL)
         self._server = os.path.basename(source)
         self._state_dir = os.path.dirname(os.path.dirname(source))
+        self._websockify = os.getpid()
+        # from Python 3.14 on it is not what multiprocessing does by itself
+        multiprocessing.set_start_method("fork", force=True)
+        # a browser keeps its connection for minutes, and with that the lock and the port of websockify
+        os.register_at_fork(after_in_child=lambda: _each_second(self._end_with_websockify))
         _each_second(self._end_without_consoles)
 
     def lookup(self, token: str) -> tuple[str, str] | None:
@@ -62,10 +68,10 @@ class Tokens:
             run_dir = os.open(os.path.join(self._vm_of(token), "run"), os.O_PATH | os.O_DIRECTORY)
         except OSError:
             return None
-        websockify = os.getppid()
 
         def end_with_token() -> None:
-            if not self._vm_of(token) or os.getppid() != websockify:
+            self._end_with_websockify()
+            if not self._vm_of(token):
                 os._exit(0)
 
         _each_second(end_with_token)
@@ -78,6 +84,10 @@ class Tokens:
             if hmac.compare_digest(asked, known.encode()):
                 return directory
         return ""
+
+    def _end_with_websockify(self) -> None:
+        if os.getppid() != self._websockify:
+            os._exit(0)
 
     def _end_without_consoles(self) -> None:
         if any(open_consoles(self._state_dir, self._server)):

@@ -55,7 +55,7 @@ def check(machine: Machine, wanted: Mapping[str, Any]) -> None:
     """
     :raises Conflict: the VM is off, or something else has the port.
     :raises InvalidRequest: ``listen`` is no address of this host.
-    :raises MissingLibrary: websockify or noVNC is not installed.
+    :raises MissingLibrary: websockify or noVNC is needed and not installed.
     """
     if not machine.is_alive:
         raise Conflict(
@@ -65,10 +65,10 @@ def check(machine: Machine, wanted: Mapping[str, Any]) -> None:
         ipaddress.ip_address(wanted["listen"])
     except ValueError as error:
         raise InvalidRequest(f"listen: '{wanted['listen']}' is no IP address.") from error
-    pages_in(wanted["novnc_path"])
-    program()
     server = Websockify(machine.store, wanted["listen"], wanted["web_port"])
     if not server.is_alive:
+        pages_in(wanted["novnc_path"])
+        program()
         server.bind().close()
 
 
@@ -77,15 +77,16 @@ def open_console(machine: Machine, wanted: Mapping[str, Any], deadline: Deadline
     server = Websockify(machine.store, wanted["listen"], wanted["web_port"])
     kept = _kept(machine)
     stays = kept is not None and kept["server"] == server.name
-    console = {
-        "token": kept["token"] if kept and stays else secrets.token_urlsafe(32),
-        "expires": int(time.time()) + wanted["expires_after"],
-        "server": server.name,
-        "listen": server.listen,
-        "web_port": server.port,
-    }
     with hold(machine.store.path(LOCK), EXCLUSIVE, deadline, "The web server of the consoles"):
-        server.ensure(pages_in(wanted["novnc_path"]))
+        server.ensure(wanted["novnc_path"])
+        console = {
+            "token": kept["token"] if kept and stays else secrets.token_urlsafe(32),
+            # from now on: its start may have taken longer than that
+            "expires": int(time.time()) + wanted["expires_after"],
+            "server": server.name,
+            "listen": server.listen,
+            "web_port": server.port,
+        }
         write_atomically(os.path.join(machine.dir, TOKEN_FILE), json.dumps(console).encode())
 
 

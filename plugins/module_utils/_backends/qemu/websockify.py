@@ -43,7 +43,10 @@ def pages_in(folder: str | None) -> str:
     for path in [folder] if folder else PAGES:
         if os.path.isfile(os.path.join(path, PAGE)):
             return os.path.abspath(path)
-    raise MissingLibrary(f"There is no {PAGE} of noVNC in {folder or ' or '.join(PAGES)}.", advice=_PACKAGES)
+    raise MissingLibrary(
+        f"There is no {PAGE} of noVNC in {folder or ' or '.join(PAGES)}.",
+        advice=f"{_PACKAGES} If it is elsewhere, novnc_path is its folder.",
+    )
 
 
 def program() -> str:
@@ -108,31 +111,44 @@ class Websockify:
             bound.close()
             what = f"Port {self.port} of {self.listen}"
             if error.errno == errno.EADDRINUSE:
-                raise Conflict(f"{what} is in use by something else.", advice="Give another web_port.") from error
+                raise self._taken(what) from error
             if error.errno == errno.EACCES:
                 advice = "Give a web_port from 1024 on, or run as root."
                 raise PermissionDenied(f"{what} may not be used.", advice=advice) from error
             raise InvalidRequest(f"listen: {what} cannot be used: {error.strerror}.") from error
         return bound
 
-    def ensure(self, pages: str) -> None:
+    def _taken(self, what: str) -> Conflict:
+        """The port is another one's, which may be a websockify of ours at another address."""
+        consoles = self.store.path("consoles")
+        for name in os.listdir(consoles) if os.path.isdir(consoles) else ():
+            one = Websockify(self.store, name.rpartition("-")[0], self.port)
+            if one.is_alive:
+                advice = f"Close those first (they have listen {one.listen}), or give another web_port."
+                return Conflict(f"{what} is in use by consoles of this state_dir.", advice=advice)
+        return Conflict(f"{what} is in use by something else.", advice="Give another web_port.")
+
+    def ensure(self, novnc_path: str | None) -> None:
         """Have it run and answer. The lock of the consoles must be held.
 
+        :param novnc_path: where its pages are if it has to be started; as ``pages_in`` takes it.
         :raises BackendError: it does not start, or does not answer.
+        :raises MissingLibrary: it has to be started, and it or its pages are not there.
         """
         for _turn in Deadline(10.0).intervals(0.05, 0.5):
             os.makedirs(self.dir, mode=0o700, exist_ok=True)
             life = try_lock(self._life, EXCLUSIVE)
             if life is not None:
                 try:
-                    self._start(pages, life)
+                    self._start(pages_in(novnc_path), life)
                 finally:
                     os.close(life)
                 return
             if self._answers():
                 return
         raise BackendError(
-            f"websockify on {self.name} runs and does not answer.", advice=f"End it: it has {self._life} open."
+            f"websockify at port {self.port} of {self.listen} runs and does not answer.",
+            advice=f"End it: it has {self._life} open.",
         )
 
     def _start(self, pages: str, life: int) -> None:
