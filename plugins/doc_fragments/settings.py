@@ -87,8 +87,8 @@ options:
       - The host on which the VM is made. Of a VM that exists it is not compared.
       - O(backend=qemu) has no such setting. There the VM is on the host on which the module runs.
       - With O(backend=proxmox) it is a node of the cluster. A new VM is made on the node that is online and has the
-        most free memory, where what other new VMs of the same task will have counts as used. A clone is made on the
-        node of its source. M(anyvirt.compute.vm_migrate) moves a VM.
+        most free memory, where what other new VMs of the same task that name no node will have counts as used. A clone
+        is made on the node of its source. M(anyvirt.compute.vm_migrate) moves a VM.
     type: str
   pool:
     description:

@@ -52,7 +52,7 @@ def run_module(
     session = Session(module)
     try:
         session.check_options()
-        session.check_declared(needs, settings)
+        session.check_asked(needs, settings)
         result = run(session)
     except Error as error:
         session.close()
@@ -121,11 +121,13 @@ class Session:
 
                 check(options["wait_for"])
 
-    def check_declared(
+    def check_asked(
         self, needs: Callable[[Options], Iterable[Op]], settings: Callable[[Options], Mapping[str, Any]]
     ) -> None:
-        """
-        :raises Unsupported: no server of this backend can do what is asked; nothing was sent to find out.
+        """What can be told without asking the backend, of all VMs before any of them is looked at.
+
+        :raises Unsupported: no server of this backend can do what is asked.
+        :raises InvalidRequest: a value is wrong, whatever the VM is.
         """
         lists = [name for name in ("each", "clones") if self.params.get(name) is not None]
         vms = own_options(self.params, lists[0]) if lists else [self.params]
@@ -133,6 +135,12 @@ class Session:
         named_settings = {name for options in vms for name in named(settings(options))}
         if ops or named_settings:
             self.backend.check_declared(sorted(ops), sorted(named_settings))
+        for options in vms:
+            try:
+                normalised(settings(options))
+            except InvalidRequest as error:
+                whose = f"{options['name'] or options['id']}: " if lists else ""
+                raise InvalidRequest(f"{whose}{error.message}", advice=error.advice) from error
 
     @property
     def identity(self) -> Identity:

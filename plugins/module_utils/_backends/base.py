@@ -81,6 +81,13 @@ class Identity:
         return found[0] if found else None
 
 
+_INSTEAD = {
+    Op.CREATE: "Clone a VM that is there: clone_from of module vm, or module vm_clone.",
+    Op.CLOSE_CONSOLE: "Leave out state: absent. The console ends by itself.",
+}
+"""What to do where there is no such operation."""
+
+
 class Backend(ABC):
     """One place where VMs live. Questions never change anything; only ``perform`` does."""
 
@@ -241,7 +248,8 @@ class Backend(ABC):
             raise InvalidRequest(f"{short!r} cannot be the name of a VM on backend {self.name}.", advice=self.name_rule)
 
     def unsupported(self, op: Op) -> Unsupported:
-        return Unsupported(f"Operation '{op.value}' is not supported by backend {self.name}.", operation=op.value)
+        text = f"Operation '{op.value}' is not supported by backend {self.name}."
+        return Unsupported(text, advice=_INSTEAD.get(op, ""), operation=op.value)
 
     def check_declared(self, ops: Iterable[Op], settings: Iterable[str]) -> None:
         """Refuse what no server of this backend can do, before anything is sent.

@@ -478,6 +478,16 @@ class BackendContract:
         assert len({vm["id"] for vm in read}) == 3
         assert len({nic["mac"] for vm in read for nic in vm["nics"]}) == 3
 
+    def test_a_wrong_value_of_one_vm_is_told_before_any_is_changed(
+        self, two: tuple[str, str], ask: Any, connection: Mapping[str, Any]
+    ) -> None:
+        self.require({Op.UPDATE})
+        before = self.fingerprint(connection)
+        answer = ask("vm_config", each=[{"name": BASE, "memory": "128"}, {"name": "other", "memory": "1Gig"}])
+        assert (answer.result["kind"], answer.changed) == ("invalid_request", False)
+        assert answer.result["msg"].startswith("other: memory: ")
+        assert self.fingerprint(connection) == before
+
     def test_each_vm_of_a_task_gets_settings_of_its_own(
         self, two: tuple[str, str], ask: Any, connection: Mapping[str, Any]
     ) -> None:

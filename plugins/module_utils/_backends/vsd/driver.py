@@ -56,8 +56,8 @@ class VsdBackend(Backend):
         self._hosts: dict[str, str] | None = None
         self.power = Together(self.api)
         """Sends changes of power, in one request where many are wanted at once."""
-        self.cloning = threading.Lock()
-        """Held by the thread that begins a clone."""
+        self.cloning: dict[str, threading.Lock] = {}
+        """By the id of a VM: held by the thread that begins a clone of it."""
         self.quiet_since: dict[str, float] = {}
         """Since when nothing is seen of the work of a task, by its id."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from operator import itemgetter
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import BackendError, Conflict, NotFound, TaskFailed, TransportError
@@ -295,7 +296,7 @@ class Operations:
         source, name, wanted = step.source or {}, step.vm["name"], step.arguments
         options = {"clone_name": name, "link": bool(wanted["linked"]), "snapshot": wanted["snapshot"] or ""}
         work = Work(Op.CLONE, source["id"], (name,))
-        with self._backend.cloning:
+        with self._backend.cloning.setdefault(source["id"], Lock()):
             # of a VM that is being cloned no other clone can be begun, and one may have been since it was read
             self._wait_idle(source)
             try:
