@@ -44,6 +44,17 @@ def test_a_web_port_of_its_own(ask: Ask, server: QemuApiServer) -> None:
     assert ask("vm_console", name="web", web_port=7000).result["console"]["web_port"] == 7000
 
 
+def test_a_page_that_is_elsewhere_already(ask: Ask, server: QemuApiServer, dialect: str) -> None:
+    server.add_vm("web", running=True, vncPort=5903)
+    ask("vm_console", name="web")
+    moved = ask("vm_console", name="web", web_port=7000)
+    if dialect == "voidvm":
+        assert moved.result["console"]["web_port"] == 7000
+    else:
+        assert (moved.failed, moved.result["kind"], moved.changed) == (True, "conflict", False)
+        assert "is at web port 6083 and not 7000" in moved.result["msg"]
+
+
 def test_who_has_no_console(ask: Ask, server: QemuApiServer) -> None:
     server.add_vm("web")
     for options, kind in (

@@ -289,10 +289,16 @@ class Operations:
         told = self._manager.write("POST", *path, body=body)
         if not told.get("url") or told.get("vncPort") != port:
             raise BackendError(f"The server opened no console of VNC port {port}.", advice="See the log of the server.")
+        web_port = told.get("webPort")
+        if wanted.get("web_port") not in (None, web_port):
+            raise Conflict(
+                f"The page of VM {name} is at web port {web_port} and not {wanted['web_port']}: the server moves none.",
+                advice="Leave out web_port.",
+            )
         self._backend.consoles[name] = {
             "url": told["url"],
             "websocket": None,
-            "web_port": told.get("webPort"),
+            "web_port": web_port,
             "vnc_port": port,
             "token": told.get("token"),
             "expires": None,
