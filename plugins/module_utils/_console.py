@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ def wanted_console(backend: Backend, params: Mapping[str, Any]) -> dict[str, Any
     """The backend's options of a console, as the task or else the backend says. Nothing is asked for it.
 
     :raises Unsupported: the backend cannot do this with consoles, or lacks an option that is given.
-    :raises InvalidRequest: a number is out of its range.
+    :raises InvalidRequest: a number is out of its range, or ``listen`` is no address to listen at.
     """
     op = Op.CONSOLE if params["state"] == "present" else Op.CLOSE_CONSOLE
     backend.check_declared((op,), ())
@@ -47,7 +48,23 @@ def wanted_console(backend: Backend, params: Mapping[str, Any]) -> dict[str, Any
     for name, most in (("web_port", 65535), ("expires_after", 10**9)):
         if not 1 <= given.get(name, 1) <= most:
             raise InvalidRequest(f"{name}: {given[name]} is out of its range, which is 1 to {most}.")
+    if "listen" in given:
+        given["listen"] = _address(given["listen"])
     return {**backend.console_options, **given}
+
+
+def _address(listen: str) -> str:
+    """An IP address in the one way to write it by which it is compared."""
+    try:
+        address = ipaddress.ip_address(listen)
+    except ValueError as error:
+        raise InvalidRequest(f"listen: '{listen}' is no IP address.") from error
+    if address.version == 6 and (address.is_link_local or "%" in listen):
+        raise InvalidRequest(
+            f"listen: '{listen}' is an address of one link only, which no browser can open.",
+            advice="Give another address of the host.",
+        )
+    return str(address)
 
 
 def plan_present(vm: VM, wanted: Mapping[str, Any], now: float | None = None) -> Plan:

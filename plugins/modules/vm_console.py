@@ -50,6 +50,7 @@ options:
   listen:
     description:
       - The IP address of the host at which the page shall be. V(0.0.0.0) or V(::) means all that it has.
+      - An address that begins with C(fe80:) cannot be used.
       - The default is V(127.0.0.1), which is reached from the host itself only, or through an SSH tunnel.
       - Only for O(backend=qemu).
     type: str
@@ -62,7 +63,7 @@ options:
     type: int
   novnc_path:
     description:
-      - The folder on the host that has C(vnc.html) of noVNC.
+      - The folder on the host that has C(vnc.html) of noVNC. Whoever reaches the port can read all that is in it.
       - The default is the one where the packages of Debian, Ubuntu, Fedora or Arch put it.
       - It is looked at when the first console of a port is opened.
       - Only for O(backend=qemu).
@@ -92,6 +93,9 @@ notes:
   - "O(backend=qemu): The page is not encrypted. Leave O(listen) as it is and use an SSH tunnel, such as C(ssh -L
     6080:127.0.0.1:6080 host), or put a proxy with TLS in front of it. With another O(listen) everybody on the way can
     read the token."
+  - "O(backend=qemu): Each connection, also one without a token, is a process of up to 36 MB on the host, as root with
+    C(become=true). With O(listen) other than loopback whoever reaches the port can make many of them, so keep others
+    away with a firewall."
   - "O(backend=proxmox): The page is that of the web interface, which is always there, so nothing changes, whether the
     VM runs or not. The browser must be logged in there as a user with the privilege VM.Console. There is no secret in
     it."

@@ -150,7 +150,7 @@ def test_options_that_a_backend_does_not_have(backend: type[Backend], can: set[s
     here = backend.__new__(backend)
     assert _console.wanted_console(here, task()) == backend.console_options
     for name, one in _console.OPTIONS.items():
-        value = {"int": 7, "bool": True}.get(one["type"], "x")
+        value = {"int": 7, "bool": True}.get(one["type"], "192.0.2.7")
         if name in can:
             assert _console.wanted_console(here, task(**{name: value}))[name] == value
         else:
@@ -170,3 +170,26 @@ def test_backends_that_open_or_close_none() -> None:
 def test_numbers_out_of_their_range(options: dict[str, int]) -> None:
     with pytest.raises(InvalidRequest, match="is out of its range"):
         _console.wanted_console(QemuBackend.__new__(QemuBackend), task(**options))
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [("127.0.0.1", "127.0.0.1"), ("0:0:0:0:0:0:0:1", "::1"), ("::0", "::"), ("2001:DB8::0A", "2001:db8::a")],
+)
+def test_an_address_is_compared_in_one_form(listen: str, address: str) -> None:
+    wanted = _console.wanted_console(QemuBackend.__new__(QemuBackend), task(listen=listen))
+    assert wanted["listen"] == address
+    assert ops(_console.plan_present({**VM, "console": {**OPEN, "listen": address}}, wanted, NOW - 10**6)) == []
+
+
+@pytest.mark.parametrize(
+    ("listen", "told"),
+    [
+        ("localhost", "is no IP address"),
+        ("127.0.0.1:80", "is no IP address"),
+        *((one, "is an address of one link only") for one in ("fe80::1", "fe80::1%lo", "::1%lo")),
+    ],
+)
+def test_addresses_at_which_there_can_be_no_page(listen: str, told: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"listen: '{listen}' {told}"):
+        _console.wanted_console(QemuBackend.__new__(QemuBackend), task(listen=listen))

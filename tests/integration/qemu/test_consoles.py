@@ -327,9 +327,10 @@ def test_a_port_that_consoles_at_another_address_have(room):
 @pytest.mark.parametrize(
     ("options", "kind", "told"),
     [
-        ({"novnc_path": "/nowhere"}, "missing_library", "There is no vnc.html of noVNC in /nowhere"),
+        ({"novnc_path": "/nowhere"}, "missing_library", "^novnc_path: there is no vnc.html of noVNC in /nowhere"),
         ({"listen": "localhost"}, "invalid_request", "is no IP address"),
         ({"listen": "192.0.2.1"}, "invalid_request", "of 192.0.2.1 cannot be used"),
+        ({"listen": "fe80::1%lo"}, "invalid_request", "is an address of one link only"),
         ({"web_port": 0}, "invalid_request", "web_port: 0 is out of its range"),
         ({"expires_after": 0}, "invalid_request", "expires_after: 0 is out of its range"),
     ],
@@ -374,6 +375,66 @@ def test_a_websockify_that_does_not_start(room, monkeypatch, tmp_path):
     assert (refused.value.kind, refused.value.result["changed"]) == ("backend_error", False)
     monkeypatch.undo()
     assert room.open()["changed"]
+
+
+def test_a_websockify_that_neither_starts_nor_ends(room, monkeypatch, tmp_path):
+    deaf = tmp_path / "websockify"
+    deaf.write_text("#!/bin/sh\nexec sleep 600\n")
+    deaf.chmod(0o700)
+    monkeypatch.setattr(tools, "_PATH", f"{tmp_path}:{tools._PATH}")
+    with pytest.raises(Failed, match=r"websockify did not start within [01]\.\d s: it said nothing"):
+        room.open(timeout=1)
+
+
+def test_a_websockify_that_does_not_answer(room):
+    room.open()
+    (pid,) = room.websockifys
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Failed, match=r"runs, and did not answer within [01]\.\d s"):
+            room.open("two", timeout=1)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert room.open("two")["changed"]
+
+
+def test_what_ended_is_swept_with_the_next_console(room):
+    consoles_dir = room.lab.state_dir / "consoles"
+    ports = [free_port() for _turn in range(2)]
+    room.open("two")
+    room.age("two")
+    assert_all_ended(room.lab.state_dir)
+    # of a run that was killed while it wrote
+    (consoles_dir / f"127.0.0.1-{room.port}" / ".new-unfinished").touch()
+    (consoles_dir / "notes").touch()
+    room.open(web_port=ports[0])
+    assert {path.name for path in consoles_dir.iterdir()} == {f"127.0.0.1-{ports[0]}", "notes"}
+    assert not (room.lab.folder("two") / TOKEN_FILE).exists()
+    # neither one that runs, nor one that has to be started again for a token
+    room.open("two", web_port=ports[1])
+    os.kill(next(pid for pid in room.websockifys if str(ports[0]) in command_of(pid)), signal.SIGKILL)
+    room.close("two")
+    assert {path.name for path in consoles_dir.iterdir()} == {f"127.0.0.1-{ports[0]}", "notes"}
+    room.close()
+    assert [path.name for path in consoles_dir.iterdir()] == ["notes"]
+    (consoles_dir / "notes").unlink()
+
+
+def command_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+@pytest.mark.parametrize("missing", ["listen", "web_port", "token", "server"])
+def test_a_console_of_which_a_part_is_missing_is_none(room, missing):
+    console = room.open()["console"]
+    path = room.lab.folder("one") / TOKEN_FILE
+    kept = json.loads(path.read_text())
+    del kept[missing]
+    path.write_text(json.dumps(kept))
+    assert not room.close()["changed"]
+    opened = room.open()
+    assert opened["changed"]
+    assert opened["console"]["token"] != console["token"]
 
 
 @pytest.mark.parametrize("moment", ["_start", "ensure"])
@@ -448,6 +509,8 @@ def test_other_addresses(room, listen):
     local = console["websocket"].replace(host, "127.0.0.1" if listen == "0.0.0.0" else host, 1)
     assert is_shown(local)
     assert not room.open(listen=listen)["changed"]
+    if listen == "::1":
+        assert not room.open(listen="0:0:0:0:0:0:0:1")["changed"]
 
 
 def has_ipv6():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import pathlib
+import resource
 import time
 
 import pytest
@@ -49,6 +50,17 @@ def test_what_is_damaged_opens_nothing_and_hides_nothing(content: str, state_dir
 
 def test_a_state_directory_that_is_gone_has_none(tmp_path: pathlib.Path) -> None:
     assert list(console_tokens.open_consoles(str(tmp_path / "gone"), SERVER)) == []
+
+
+def test_a_host_without_descriptors_shows_none_and_does_not_fail(state_dir: pathlib.Path) -> None:
+    write(state_dir, "one", json.dumps({"token": "one", "server": SERVER, "expires": time.time() + 1000}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        found = list(console_tokens.open_consoles(str(state_dir), SERVER))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found == []
 
 
 def test_websockify_can_read_the_file_without_the_collection() -> None:

@@ -30,7 +30,11 @@ LOCK = os.path.join(".locks", ".consoles")
 def open_consoles(state_dir: str, server: str) -> Iterator[tuple[str, str]]:
     """The directories and tokens of all VMs whose consoles a server shall show at this moment."""
     vms = os.path.join(state_dir, "vms")
-    for name in os.listdir(vms) if os.path.isdir(vms) else ():
+    try:
+        names = os.listdir(vms)
+    except OSError:
+        return
+    for name in names:
         try:
             with open(os.path.join(vms, name, TOKEN_FILE), encoding="utf-8") as file:
                 console = json.load(file)
@@ -97,11 +101,12 @@ class Tokens:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not any(open_consoles(self._state_dir, self._server)):
                     os._exit(0)
-        except BlockingIOError:
-            return
         except FileNotFoundError:
             # somebody removed the whole state directory
             os._exit(0)
+        except OSError:
+            # someone opens a console, or the host has no descriptor left: the next second will tell
+            return
 
 
 def _each_second(do: Callable[[], None]) -> None:

@@ -15,8 +15,10 @@ import http.client
 import inspect
 import ipaddress
 import os
+import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..._errors import BackendError, Conflict, InvalidRequest, MissingLibrary, PermissionDenied
@@ -43,8 +45,11 @@ def pages_in(folder: str | None) -> str:
     for path in [folder] if folder else PAGES:
         if os.path.isfile(os.path.join(path, PAGE)):
             return os.path.abspath(path)
+    if folder:
+        advice = "Give the folder that has it, or leave novnc_path out to use that of the distribution's package."
+        raise MissingLibrary(f"novnc_path: there is no {PAGE} of noVNC in {folder}.", advice=advice)
     raise MissingLibrary(
-        f"There is no {PAGE} of noVNC in {folder or ' or '.join(PAGES)}.",
+        f"There is no {PAGE} of noVNC in {' or '.join(PAGES)}.",
         advice=f"{_PACKAGES} If it is elsewhere, novnc_path is its folder.",
     )
 
@@ -120,49 +125,66 @@ class Websockify:
 
     def _taken(self, what: str) -> Conflict:
         """The port is another one's, which may be a websockify of ours at another address."""
-        consoles = self.store.path("consoles")
-        for name in os.listdir(consoles) if os.path.isdir(consoles) else ():
-            one = Websockify(self.store, name.rpartition("-")[0], self.port)
-            if one.is_alive:
+        for one in _known(self.store):
+            if one.port == self.port and one.is_alive:
                 advice = f"Close those first (they have listen {one.listen}), or give another web_port."
                 return Conflict(f"{what} is in use by consoles of this state_dir.", advice=advice)
         return Conflict(f"{what} is in use by something else.", advice="Give another web_port.")
 
-    def ensure(self, novnc_path: str | None) -> None:
+    def ensure(self, novnc_path: str | None, deadline: Deadline) -> None:
         """Have it run and answer. The lock of the consoles must be held.
 
         :param novnc_path: where its pages are if it has to be started; as ``pages_in`` takes it.
         :raises BackendError: it does not start, or does not answer.
         :raises MissingLibrary: it has to be started, and it or its pages are not there.
         """
-        for _turn in Deadline(10.0).intervals(0.05, 0.5):
+        limit = Deadline(min(10.0, deadline.left))
+        for _turn in limit.intervals(0.05, 0.5):
             os.makedirs(self.dir, mode=0o700, exist_ok=True)
             life = try_lock(self._life, EXCLUSIVE)
             if life is not None:
                 try:
-                    self._start(pages_in(novnc_path), life)
+                    self._start(pages_in(novnc_path), life, deadline)
                 finally:
                     os.close(life)
                 return
             if self._answers():
                 return
         raise BackendError(
-            f"websockify at port {self.port} of {self.listen} runs and does not answer.",
+            f"websockify at port {self.port} of {self.listen} runs, and did not answer within {limit.seconds:.1f} s.",
             advice=f"End it: it has {self._life} open.",
         )
 
-    def _start(self, pages: str, life: int) -> None:
+    def _start(self, pages: str, life: int, deadline: Deadline) -> None:
+        log = os.path.join(self.dir, "websockify.log")
+        websockify = self._run(pages, life, log)
+        limit = Deadline(min(30.0, deadline.left))
+        for _turn in limit.intervals(0.02, 0.1):
+            if websockify.poll() is not None:
+                when = ""
+                break
+            if self._answers():
+                process.leave_service(websockify.pid, f"anyvirt-console-{self.name}")
+                return
+        else:
+            when = f" within {limit.seconds:.1f} s"
+            websockify.kill()
+            websockify.wait()
+        with open(log, encoding="utf-8", errors="replace") as file:
+            said = file.read()[-4000:].strip() or "it said nothing"
+        raise BackendError(f"websockify did not start{when}: {said}", advice=f"Its log is {log}.")
+
+    def _run(self, pages: str, life: int, log: str) -> subprocess.Popen[bytes]:
         code = inspect.getsource(console_tokens)
         write_atomically(os.path.join(self.dir, "console_tokens.py"), code.encode())
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         # a colon in the path of the directory would make two of it
         environment.update(PYTHONPATH=".", PYTHONDONTWRITEBYTECODE="1")
-        log = os.path.join(self.dir, "websockify.log")
         plugin = ["--token-plugin", f"console_tokens.{console_tokens.Tokens.__name__}", "--token-source", self.dir]
         with self.bind() as listener, open(log, "wb") as output:
             listener.listen(100)
             # run_command would wait for the end of a process that is to outlive the module
-            websockify = subprocess.Popen(  # pylint: disable=ansible-bad-function
+            return subprocess.Popen(  # pylint: disable=ansible-bad-function
                 [program(), "--inetd", "--web", pages, *plugin],
                 stdin=listener.fileno(),
                 stdout=output,
@@ -172,17 +194,6 @@ class Websockify:
                 start_new_session=True,
                 pass_fds=[life],
             )
-        for _turn in Deadline(30.0).intervals(0.02, 0.1):
-            if websockify.poll() is not None:
-                break
-            if self._answers():
-                process.leave_service(websockify.pid, f"anyvirt-console-{self.name}")
-                return
-        websockify.kill()
-        websockify.wait()
-        with open(log, encoding="utf-8", errors="replace") as file:
-            said = file.read()[-4000:].strip() or "it said nothing"
-        raise BackendError(f"websockify did not start: {said}", advice=f"Its log is {log}.")
 
     def _answers(self) -> bool:
         local = "::1" if ":" in self.listen else "127.0.0.1"
@@ -194,3 +205,19 @@ class Websockify:
             return False
         finally:
             connection.close()
+
+
+def sweep(store: Store) -> None:
+    """Remove the directories of those that have ended and show no console. The lock of the consoles must be held."""
+    for one in _known(store):
+        if not one.is_alive and not one.is_needed:
+            shutil.rmtree(one.dir, ignore_errors=True)
+
+
+def _known(store: Store) -> Iterator[Websockify]:
+    """All that have a directory, whether they run or not."""
+    consoles = store.path("consoles")
+    for name in os.listdir(consoles) if os.path.isdir(consoles) else ():
+        listen, _dash, port = name.rpartition("-")
+        if port.isdecimal():
+            yield Websockify(store, listen, int(port))
