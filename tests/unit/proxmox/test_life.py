@@ -281,7 +281,7 @@ def test_of_many_that_are_made_what_fails_is_made_by_the_next_run(ask: Ask, serv
     rest = ask("vm", **options)
     assert not rest.failed, rest.result
     assert {one["name"] for one in rest.result["results"] if one["changed"]} == ill
-    assert len(server.writes) == 3 * 2 + 2
+    assert len(server.writes) == 3 * 2 + 2, [(one.path, one.status, one.params) for one in server.writes]
     guests = {one.config["name"]: one for one in server.state.guests.values()}
     assert all(guests[one["name"]].running for one in each)
     assert {name: one.config["description"].strip() for name, one in guests.items()} == {

@@ -94,6 +94,15 @@ def test_thirty_clones_take_thirty_ids_at_the_first_attempt(ask: Ask, many: Prox
     assert len([one for one in lists if one.method == "GET"]) <= 2 * 5
 
 
+def test_ids_that_lie_between_those_of_others_are_taken_at_the_first_attempt(ask: Ask, server: ProxmoxServer) -> None:
+    for vmid in (100, 102, 103, 105):
+        server.add_vm(vmid, f"vm{vmid}", memory="64")
+    done = ask("vm", each=[{"name": f"new{number}"} for number in range(4)], memory="64")
+    assert not done.failed, done.result
+    assert sorted(one["vm"]["id"] for one in done.result["results"]) == ["101", "104", "106", "107"]
+    assert len(server.writes) == 4
+
+
 def test_forty_new_vms_are_spread_and_read_together(ask: Ask, many: ProxmoxServer) -> None:
     each = [{"name": f"new{number}"} for number in range(40)]
     done = ask("vm", **connection_to(many), each=each, memory="1GiB", max_parallel=16)

@@ -328,10 +328,10 @@ class ProxmoxBackend(Backend):
     # --- operations
 
     def free_id(self) -> str:
-        """An id that nobody has, and that no other thread of this run is trying to take."""
+        """An id that nobody is known to have, and that no other thread of this run is trying to take."""
         with self.claiming:
             vmid = int(self.api.get("cluster", "nextid"))
-            while vmid in self._claimed:
+            while vmid in self._claimed or str(vmid) in self._nodes:
                 vmid += 1
             self._claimed.add(vmid)
         return str(vmid)
