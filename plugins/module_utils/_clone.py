@@ -40,7 +40,7 @@ def plan_clone(
         raise InvalidRequest("storage: a linked clone has its disks where those of its source are.")
     placed = {key: wanted[key] for key in backend.places_clones if key in wanted}
     how = {"id": vm_id, "snapshot": snapshot, "linked": linked, "storage": storage, **placed}
-    step = Step(Op.CLONE, {"name": name}, how, clone_needs(snapshot, not linked, storage)[1:], source)
+    step = Step(Op.CLONE, {"name": name}, how, clone_needs(snapshot, not linked, storage), source)
     copy = {**backend.clone_of(_at(backend, source, snapshot), name), **placed}
     if storage:
         copy["disks"] = {slot: {**disk, "storage": storage} for slot, disk in copy.get("disks", {}).items()}
@@ -48,12 +48,11 @@ def plan_clone(
 
 
 def clone_needs(snapshot: str | None, full: bool | None, storage: str | None) -> tuple[Op, ...]:
-    """What a backend must be able to do for such a copy, whatever the source is.
+    """What a backend must be able to do beside ``Op.CLONE`` for such a copy, whatever the source is.
 
     :param full: as in ``plan_clone``.
     """
-    asked = {Op.CLONE_LINKED: full is False, Op.CLONE_SNAPSHOT: snapshot, Op.CLONE_STORAGE: storage}
-    return (Op.CLONE, *ops_asked_for(asked))
+    return ops_asked_for({Op.CLONE_LINKED: full is False, Op.CLONE_SNAPSHOT: snapshot, Op.CLONE_STORAGE: storage})
 
 
 def _at(backend: Backend, source: VM, snapshot: str | None) -> VM:

@@ -884,7 +884,7 @@ def needs(options: Options) -> tuple[Op, ...]:
     origin = options["clone_from"]
     if options["state"] == "absent":
         return (Op.DELETE,)
-    return clone_needs(origin["snapshot"], origin["full"], origin["storage"]) if origin else ()
+    return (Op.CLONE, *clone_needs(origin["snapshot"], origin["full"], origin["storage"])) if origin else ()
 
 
 def run(session: Session) -> Result:

@@ -491,7 +491,7 @@ def decide(session: Session, current: VM | None, clone: Mapping[str, Any]) -> Pl
 
 
 def needs(clone: Mapping[str, Any]) -> tuple[Op, ...]:
-    return clone_needs(clone["snapshot"], is_full(clone), clone["storage"])
+    return (Op.CLONE, *clone_needs(clone["snapshot"], is_full(clone), clone["storage"]))
 
 
 def run(session: Session) -> Result:

@@ -388,9 +388,12 @@ from ..module_utils._spec import one_vm_or_many, waiting
 OPTIONS = ("node", "with_local_disks", "target_storage", "bandwidth_limit")
 
 
+def also_needed(online: bool | None, local_disks: bool) -> tuple[Op, ...]:
+    return ops_asked_for({Op.MIGRATE_ONLINE: online, Op.MIGRATE_LOCAL_DISKS: local_disks})
+
+
 def needs(options: Mapping[str, Any]) -> tuple[Op, ...]:
-    asked = {Op.MIGRATE_ONLINE: options["online"], Op.MIGRATE_LOCAL_DISKS: options["with_local_disks"]}
-    return (Op.MIGRATE, *ops_asked_for(asked))
+    return (Op.MIGRATE, *also_needed(options["online"], options["with_local_disks"]))
 
 
 def decide(session: Session, vm: VM) -> Plan:
@@ -399,7 +402,7 @@ def decide(session: Session, vm: VM) -> Plan:
         return unchanged(vm)
     is_live = vm["state"] in ("running", "paused")
     online = is_live if params["online"] is None else params["online"]
-    also = needs({**params, "online": online})[1:]
+    also = also_needed(online, params["with_local_disks"])
     arguments = {**{name: params[name] for name in OPTIONS}, "online": online and is_live}
     return Plan(vm, {**vm, "node": params["node"]}, (), (Step(Op.MIGRATE, vm, arguments, also),))
 

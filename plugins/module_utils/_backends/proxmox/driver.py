@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..._errors import InvalidRequest, NotFound, PermissionDenied
 from ..._plan import VM, Change, Op, Plan, Step
@@ -20,9 +21,11 @@ from ..base import Apply, Backend, Capabilities, Identity
 from . import config as translation
 from . import tasks as upids
 from .api import Api
-from .console import Consoles
 from .foresight import after_all, is_plugged, waiting
 from .words import is_live, native_settings
+
+if TYPE_CHECKING:
+    from .console import Consoles
 
 _LIVE = ("name", "description", "tags", "template")
 _LIVE_PARTS = ("disks", "disks.slot", "disks.size", "nics", "nics.slot", "nics.connected", "cdrom.image")
@@ -79,7 +82,12 @@ class ProxmoxBackend(Backend):
         """Only lists tell them, and so they are remembered from there."""
         self.begun: set[str] = set()
         """Tasks that this run began."""
-        self.consoles = Consoles(self.api)
+
+    @cached_property
+    def consoles(self) -> Consoles:
+        from .console import Consoles
+
+        return Consoles(self.api)
 
     def node_of(self, vm: VM) -> str:
         """Where a guest was seen last."""
